@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lab: hosts, VMs, the underlay between them, and the record by which a later command finds it again."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import signal
+
+from . import net
+from .capture import Capture
+from .host import DAEMONS, Host
+from .pki import Pki
+from .process import LabError, wait_until
+from .programs import Programs
+from .vm import Vm
+
+BRIDGE = "underlay"
+VNI = 5001
+DEFAULT_DIRECTORY = "/run/nvo3-sandbox"
+# Of Geneve or VXLAN in ESP over an underlay of 1500; used where the switch does not say.
+FALLBACK_MTU = {False: 1408, True: 1388}
+
+
+@dataclasses.dataclass
+class Plan:
+    """What a lab is made of; kept in lab.json."""
+
+    hosts: int = 2
+    vms: int = 2
+    underlay: str = "afpacket"      # or afxdp
+    encap: str = "geneve"           # or vxlan
+    ipv6: bool = False              # tunnels over IPv6
+    level: str | None = None        # security_level of all tunnels
+    prefix: str = ""                # of namespace names, so that labs do not clash
+    datapath: str = "nvo3"
+    builddir: str | None = None
+
+    def check(self):
+        if not 1 <= self.hosts <= 64 or not 0 <= self.vms <= 200:
+            raise LabError(f"{self.hosts} hosts and {self.vms} VMs: 1 to 64 hosts and 0 to 200 VMs are possible")
+        for name, value, values in (("underlay", self.underlay, ("afpacket", "afxdp")), ("encap", self.encap, ("geneve", "vxlan"))):
+            if value not in values:
+                raise LabError(f"{name} '{value}' is not known: use {' or '.join(values)}")
+
+
+class Lab:
+    """Made by up(), removed by down(); as a context manager both. Lab.load() finds one that is up."""
+
+    def __init__(self, plan=None, *, directory=DEFAULT_DIRECTORY, tunnel_options=None, say=lambda text: None, **values):
+        """`values` are those of Plan. `tunnel_options(host, peer)` gives further options of a tunnel, and None for no tunnel."""
+        self.plan = plan or Plan(**values)
+        self.plan.check()
+        self.directory = pathlib.Path(directory)
+        self.programs = Programs.find(self.plan.builddir)
+        self.pki = Pki(self.programs, self.directory / "ca")
+        self.underlay_ns = self.plan.prefix + "nvo3-underlay"
+        self._say = say
+        self._tunnel_options = tunnel_options or (lambda host, peer: {})
+        self.hosts = {f"hv{n}": Host(f"hv{n}", n, self.programs, self.plan.prefix, self.directory / f"hv{n}", self.plan.datapath)
+                      for n in range(1, self.plan.hosts + 1)}
+        self.vms = {}
+        for n in range(1, self.plan.vms + 1):
+            host = self.hosts[f"hv{(n - 1) % self.plan.hosts + 1}"]
+            self.vms[f"vm{n}"] = Vm(f"vm{n}", n, host, self.plan.prefix)
+
+    @classmethod
+    def load(cls, directory=DEFAULT_DIRECTORY, **options):
+        """The lab that was made in `directory`."""
+        try:
+            plan = Plan(**json.loads((pathlib.Path(directory) / "lab.json").read_text()))
+        except OSError:
+            raise LabError(f"no sandbox in {directory}: make one with 'nvo3-sandbox up'") from None
+        except (ValueError, TypeError) as error:
+            raise LabError(f"{directory}/lab.json is not readable: {error}") from None
+        return cls(plan, directory=directory, **options)
+
+    # ---- Life ----
+
+    def up(self, wait=True):
+        """Makes everything. If that fails, what there is stays for a look; down() removes it."""
+        if (self.directory / "lab.json").exists():
+            raise LabError(f"a lab is in {self.directory} already: 'nvo3-sandbox down' removes it")
+        self._check_free()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        os.chmod(self.directory, 0o700)
+        (self.directory / "lab.json").write_text(json.dumps(dataclasses.asdict(self.plan), indent=2) + "\n")
+        self._make_underlay()
+        if self.protected:
+            self.pki.init()
+        for host in self.hosts.values():
+            self._make_host(host)
+        for host in self.hosts.values():
+            for peer in self.hosts.values():
+                self._make_tunnel(host, peer)
+        for vm in self.vms.values():
+            vm.start(FALLBACK_MTU[self.plan.ipv6])
+        if wait and self.protected:
+            self.wait_tunnels()
+            self.set_vm_mtu()
+
+    def down(self):
+        """Ends all daemons, removes all namespaces and the directory. What is not there is fine."""
+        for host in self.hosts.values():
+            for daemon in reversed(DAEMONS):
+                host.stop(daemon)
+        for ns in self.namespaces():
+            net.delete_namespace(ns)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self):
+        try:
+            self.up()
+        except BaseException:
+            self.down()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.down()
+
+    # ---- Parts ----
+
+    @property
+    def protected(self):
+        return self.plan.datapath == "nvo3"
+
+    def namespaces(self):
+        return [vm.ns for vm in self.vms.values()] + [host.ns for host in self.hosts.values()] + [self.underlay_ns]
+
+    def _check_free(self):
+        taken = [ns for ns in self.namespaces() if net.exists(ns)]
+        if taken:
+            raise LabError(f"network namespace {taken[0]} exists already and belongs to no lab in {self.directory}: "
+                           f"remove it ('ip netns del {taken[0]}') or choose other names with --prefix")
+
+    def _make_underlay(self):
+        net.add_namespace(self.underlay_ns)
+        # No multicast snooping: neighbour discovery of a tunnel must not depend on a querier.
+        net.ip(self.underlay_ns, f"link add {BRIDGE} mtu 1500 type bridge mcast_snooping 0", f"link set {BRIDGE} up")
+
+    def add_underlay_port(self, ns, interface, name):
+        """Joins a new interface of a namespace to the underlay."""
+        net.veth(ns, interface, self.underlay_ns, name)
+        net.ip(self.underlay_ns, f"link set {name} master {BRIDGE}")
+
+    def _make_host(self, host):
+        self._say(f"host {host.name}: ovsdb-server, ovs-vswitchd{', hvagent' if self.protected else ''}")
+        net.add_namespace(host.ns)
+        self.add_underlay_port(host.ns, "eth0", host.name)
+        host.start("ovsdb-server")
+        host.start("ovs-vswitchd")
+        host.configure(self.plan.underlay)
+        if self.protected:
+            host.set_certificate(*self.pki.give(host.name, host.pkidir))
+            host.start("hvagent")
+
+    def _make_tunnel(self, host, peer):
+        options = self._tunnel_options(host, peer) if host is not peer else None
+        if options is None:
+            return
+        address = peer.ipv6 if self.plan.ipv6 else peer.ipv4
+        defaults = {"remote_ip": address, "key": VNI}
+        if self.protected:
+            defaults["security_level"] = self.plan.level
+        else:
+            defaults["remote_name"] = None
+        host.add_tunnel(peer, self.plan.encap, **{**defaults, **options})
+
+    def wait_tunnels(self, timeout=30):
+        """Waits until every tunnel of every host is up."""
+        for host in self.hosts.values():
+            for port in host.tunnels():
+                host.wait_tunnel(port, timeout=timeout)
+
+    def set_vm_mtu(self):
+        """Gives the VMs of each host the MTU that its tunnels carry."""
+        for vm in self.vms.values():
+            values = [int(vm.host.interface(port, "status").get("nvo3_effective_mtu", FALLBACK_MTU[self.plan.ipv6]))
+                      for port in vm.host.tunnels()]
+            if values:
+                vm.set_mtu(min(values))
+
+    # ---- Use ----
+
+    def capture(self, path=None, **options):
+        """A Capture of all that crosses the underlay."""
+        return Capture(self.underlay_ns, BRIDGE, path or self.directory / "underlay.pcap", **options)
+
+    def place(self, name):
+        """The Host or Vm of a name."""
+        try:
+            return {**self.hosts, **self.vms}[name]
+        except KeyError:
+            raise LabError(f"there is no {name}: there are {', '.join([*self.hosts, *self.vms])}") from None
+
+    def wait_all_reach(self, timeout=20):
+        """Waits until every VM reaches every other."""
+        pairs = {(a, b) for a in self.vms.values() for b in self.vms.values() if a is not b}
+
+        def try_again():
+            for pair in list(pairs):
+                if pair[0].ping(pair[1]):
+                    pairs.discard(pair)
+            return not pairs
+        wait_until(try_again, lambda: "all VMs reach each other; missing: "
+                   + ", ".join(sorted(f"{a.name}->{b.name}" for a, b in pairs)), timeout)
+
+    def kill_all(self, daemon):
+        """kill -9 of one kind of daemon on all hosts, at once."""
+        for host in self.hosts.values():
+            pid = host.pid(daemon)
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+        for host in self.hosts.values():
+            host.stop(daemon, signal.SIGKILL)

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands of nvo3-sandbox. The shell script of that name has installed and built before this runs."""
+
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import sys
+import time
+
+from . import net
+from .host import DAEMONS
+from .lab import DEFAULT_DIRECTORY, VNI, Lab, Plan
+from .process import LabError
+from .vm import Vm
+
+EPILOG = """\
+names: host N is hvN, underlay 172.31.0.N/24 and fd31::N/64 on br-phy, integration bridge br-int, tunnel port to host M tunM;
+       VM N is vmN, 10.50.0.N/24 in VNI 5001
+
+examples:
+  nvo3-sandbox                                   two hosts, two VMs, a tunnel, and a look at the wire
+  nvo3-sandbox status
+  nvo3-sandbox exec vm1 ping 10.50.0.2
+  nvo3-sandbox exec hv1 ovs-appctl nvo3/show
+  nvo3-sandbox capture 5 underlay.pcap
+  nvo3-sandbox down"""
+
+LOOK_AROUND = """\
+Look around ({command} stands for utilities/nvo3-sandbox):
+    {command} status                                         what runs, in one table
+    {command} exec hv1 ovs-vsctl get interface tun2 status   state, peer, overhead, MTU
+    {command} exec hv1 ovs-appctl nvo3/show                  the tunnels; nvo3/sa-list, nvo3/counters
+    {command} exec hv1 ovs-appctl -t hvagent peer/show       the sessions; sa/show, audit/show
+    {command} exec hv1 ovs-appctl -t hvagent peer/rekey hv2  new keys, no packet lost
+    {command} exec vm1 ping {address}
+    {command} capture 5 underlay.pcap                        what an outsider sees
+    {command} down                                           remove all of it
+Logs: {directory}/hv1/log"""
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def main(argv):
+    """Runs a command line; returns the exit status."""
+    options = _parse(argv)
+    if os.geteuid() != 0:
+        raise LabError("nvo3-sandbox makes network namespaces: run it as root")
+    return options.function(options)
+
+
+def _parse(argv):
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--dir", default=os.environ.get("NVO3_SANDBOX_DIR", DEFAULT_DIRECTORY),
+                        help=f"directory of everything the sandbox makes (default {DEFAULT_DIRECTORY})")
+    parser = argparse.ArgumentParser(prog="nvo3-sandbox", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     description="Hosts, VMs and secured tunnels in network namespaces of this machine.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    up = commands.add_parser("up", parents=[common], help="make the sandbox and show that it works (the default)")
+    up.add_argument("--hosts", type=int, default=2, metavar="N", help="number of hosts (default 2)")
+    up.add_argument("--vms", type=int, default=2, metavar="N", help="number of VMs, spread over the hosts (default 2)")
+    up.add_argument("--underlay", choices=("afpacket", "afxdp"), default="afpacket", help="how the switch reads the underlay")
+    up.add_argument("--encap", choices=("geneve", "vxlan"), default="geneve", help="kind of tunnels")
+    up.add_argument("--ipv6", action="store_true", help="tunnels over IPv6")
+    up.add_argument("--level", choices=("integrity", "confidential", "high"), help="security_level of the tunnels")
+    up.add_argument("--prefix", default="", help="put before the names of all network namespaces")
+    up.set_defaults(function=command_up)
+
+    commands.add_parser("status", parents=[common], help="what runs; exit status 0 only if all of it works").set_defaults(
+        function=command_status)
+    run = commands.add_parser("exec", parents=[common], help="run a command in a host or VM")
+    run.add_argument("name", metavar="NAME")
+    run.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
+    run.set_defaults(function=command_exec)
+    capture = commands.add_parser("capture", parents=[common], help="write a pcap of the underlay link")
+    capture.add_argument("seconds", nargs="?", type=float, default=5.0, metavar="SECONDS", help="default 5")
+    capture.add_argument("file", nargs="?", default="underlay.pcap", metavar="FILE", help="default underlay.pcap")
+    capture.set_defaults(function=command_capture)
+    commands.add_parser("down", parents=[common], help="remove everything").set_defaults(function=command_down)
+
+    # 'up' may be left out, also before options.
+    if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help")):
+        argv = ["up", *argv]
+    return parser.parse_args(argv)
+
+
+def command_up(options):
+    plan = Plan(hosts=options.hosts, vms=options.vms, underlay=options.underlay, encap=options.encap, ipv6=options.ipv6,
+                level=options.level, prefix=options.prefix, builddir=os.environ.get("NVO3_BUILDDIR"))
+    plan.check()
+    lab = _existing(options.dir, plan)
+    if lab is None:
+        say(f"==> Starting {plan.hosts} hosts and {plan.vms} VMs")
+        begin = time.monotonic()
+        lab = Lab(plan, directory=options.dir, say=lambda text: say(f"    {text}"))
+        try:
+            lab.up()
+        except LabError as error:
+            raise LabError(f"{error}\nWhat there is stays for a look: logs are in {options.dir}/hvN/log; "
+                           "'nvo3-sandbox down' removes it.") from None
+        say(f"==> All tunnels are up, {time.monotonic() - begin:.1f} s after the start")
+    return _prove(lab)
+
+
+def _existing(directory, plan):
+    """The lab that is up already, if it is the one that is wanted and works; a broken one is removed."""
+    if not (pathlib.Path(directory) / "lab.json").exists():
+        return None
+    lab = Lab.load(directory)
+    if lab.plan != plan:
+        raise LabError(f"another sandbox is up in {directory}: remove it first with 'nvo3-sandbox down'")
+    rows, good = _host_rows(lab)
+    if good:
+        say("==> The sandbox is up already")
+        return lab
+    say("==> The sandbox that is there does not work any more: making it anew")
+    lab.down()
+    return None
+
+
+def _prove(lab):
+    """Traffic, and a look at what an outsider sees of it."""
+    vms = list(lab.vms.values())
+    if len(vms) < 2:
+        say("==> Fewer than two VMs: nothing to ping")
+        return 0
+    first = vms[0]
+    second = next((vm for vm in vms if vm.host is not first.host), vms[1])
+    with lab.capture(snap=128) as capture:
+        lab.wait_all_reach()
+        answers = first.ping(second, count=5)
+        say(f"==> {first.name} pings {second.name} ({second.address}): {answers} of 5 answered")
+        report = first.iperf(second, seconds=2)
+        say(f"==> iperf3 from {first.name} to {second.name}, TCP: {report['end']['sum_received']['bits_per_second'] / 1e6:.0f} Mbit/s")
+    summary = capture.summary()
+    say("==> The underlay carried meanwhile, in packets:\n" + summary.table())
+    if summary.other:
+        say("These must not be there:\n    " + "\n    ".join(summary.strangers))
+    good = answers == 5 and summary.other == 0 and (summary.esp > 0 or len(lab.hosts) == 1)
+    say("")
+    if good:
+        say(LOOK_AROUND.format(command="nvo3-sandbox", directory=lab.directory, address=second.address))
+        return 0
+    say(f"nvo3-sandbox: this is not as it should be; logs are in {lab.directory}/hvN/log")
+    return 1
+
+
+def command_status(options):
+    lab = Lab.load(options.dir)
+    rows, good = _host_rows(lab)
+    _print_table(["HOST", *DAEMONS, "TUNNEL", "STATE", "PEER", "SAS", "WHY NOT"], rows)
+    say("")
+    vm_rows, reached = _vm_rows(lab)
+    _print_table(["VM", "HOST", "ADDRESS", "VNI", "REACHES", "DOES NOT REACH"], vm_rows)
+    return 0 if good and reached else 1
+
+
+def _host_rows(lab):
+    """A row per tunnel (or host without), and whether all is as it should be."""
+    rows, good = [], True
+    for host in lab.hosts.values():
+        alive = {daemon: host.pid(daemon) is not None for daemon in DAEMONS}
+        good = good and all(alive.values())
+        head = [host.name, *("up" if alive[daemon] else "DOWN" for daemon in DAEMONS)]
+        wanted = [f"tun{peer.number}" for peer in lab.hosts.values() if peer is not host]
+        for port in wanted or ["-"]:
+            row = ["-", "", "", ""]
+            if port != "-":
+                row = _tunnel_row(host, port, alive["ovsdb-server"] and alive["ovs-vswitchd"])
+                good = good and row[0] == "up"
+            rows.append([*head, port, *row])
+            head = [""] * len(head)
+    return rows, good
+
+
+def _tunnel_row(host, port, readable):
+    if not readable:
+        return ["unknown", "", "", "the switch or its database does not run"]
+    try:
+        status = host.interface(port, "status")
+        why = status.get("nvo3_error") or host.error(port)
+    except LabError as error:
+        return ["unknown", "", "", str(error)]
+    # Without the agent the last word of the switch may be 'up', and traffic flows, but nobody renews the keys.
+    return [status.get("nvo3_state", "none"), status.get("nvo3_peer", ""), status.get("nvo3_sas", ""), why]
+
+
+def _vm_rows(lab):
+    """A row per VM, and whether each reaches all others."""
+    vms = list(lab.vms.values())
+
+    def try_all(vm):
+        if not net.exists(vm.ns):
+            return [], [other.name for other in vms if other is not vm]
+        answers = [(other.name, vm.ping(other)) for other in vms if other is not vm]
+        return [n for n, answered in answers if answered], [n for n, answered in answers if not answered]
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(try_all, vms))
+    rows = [[vm.name, vm.host.name, vm.address, VNI, ",".join(reached) or "-", ",".join(missed) or "-"]
+            for vm, (reached, missed) in zip(vms, results)]
+    return rows, not any(missed for _, missed in results)
+
+
+def _print_table(head, rows):
+    table = [[str(cell) for cell in row] for row in [head, *rows]]
+    widths = [max(len(row[i]) for row in table) for i in range(len(head))]
+    for row in table:
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+
+def command_exec(options):
+    lab = Lab.load(options.dir)
+    place = lab.place(options.name)
+    if not options.command:
+        raise LabError(f"exec {options.name}: which command? For example: nvo3-sandbox exec {options.name} ip addr")
+    if not net.exists(place.ns):
+        raise LabError(f"{options.name} is not there any more: make the sandbox anew with 'nvo3-sandbox up'")
+    host = place.host if isinstance(place, Vm) else place
+    sys.stdout.flush()
+    os.execvpe("ip", net.inside(place.ns) + options.command, host.env)
+
+
+def command_capture(options):
+    if not 0 < options.seconds <= 3600:
+        raise LabError("capture: 1 to 3600 seconds")
+    lab = Lab.load(options.dir)
+    with lab.capture(options.file) as capture:
+        say(f"==> Capturing the underlay for {options.seconds:g} s")
+        time.sleep(options.seconds)
+    say(f"==> {options.file}:\n" + capture.summary().table())
+    return 0
+
+
+def command_down(options):
+    try:
+        lab = Lab.load(options.dir)
+    except LabError:
+        if (pathlib.Path(options.dir) / "lab.json").exists():
+            raise
+        say(f"No sandbox in {options.dir}: nothing to do")
+        return 0
+    lab.down()
+    say("==> The sandbox is gone")
+    return 0

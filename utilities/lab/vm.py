@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A VM: a namespace with one interface, whose other end is a port of the host's br-int."""
+
+import json
+import re
+import subprocess
+
+from . import net
+from .process import LabError, run, wait_until
+
+
+class Vm:
+    """Fixed after creation; MTU and running programs apart. Call start() after its host has br-int."""
+
+    def __init__(self, name, number, host, prefix, address=None):
+        self.name = name
+        self.host = host
+        self.ns = prefix + name
+        self.port = name                        # in br-int
+        self.address = address or f"10.50.0.{number}"
+        self.mac = f"0a:00:00:00:50:{number:02x}"
+
+    def start(self, mtu):
+        net.add_namespace(self.ns)
+        net.veth(self.ns, "eth0", self.host.ns, self.port)
+        net.ip(self.ns, f"link set eth0 address {self.mac} mtu {mtu}", f"addr add {self.address}/24 dev eth0")
+        self.host.vsctl("--may-exist", "add-port", "br-int", self.port)
+
+    def set_mtu(self, mtu):
+        net.ip(self.ns, f"link set eth0 mtu {mtu}")
+
+    def mtu(self):
+        return json.loads(run(["ip", "-n", self.ns, "-j", "link", "show", "eth0"]).stdout)[0]["mtu"]
+
+    def run(self, *argv, **options):
+        return run(net.inside(self.ns) + [str(a) for a in argv], **options)
+
+    def ping(self, other, count=1, size=56, interval=0.2, options=()):
+        """Number of answers from another Vm (or address); waits 1 s at most for the last."""
+        done = self.run("ping", "-n", "-c", count, "-i", interval, "-W", 1, "-s", size, *options, getattr(other, "address", other),
+                        check=False, timeout=count * (interval + 1) + 10)
+        match = re.search(r"(\d+) received", done.stdout)
+        return int(match.group(1)) if match else 0
+
+    def wait_reach(self, other, timeout=15):
+        """Waits until a ping is answered."""
+        wait_until(lambda: self.ping(other), f"{self.name} reaches {getattr(other, 'name', other)}", timeout, interval=0)
+
+    def background_ping(self, other, interval=0.02):
+        """A ping that runs until stop() of what is returned, which gives (sent, received)."""
+        return BackgroundPing(self, other, interval)
+
+    def iperf(self, other, *options, seconds=2):
+        """iperf3 from here to another Vm; returns iperf3's own report as a dict."""
+        server = subprocess.Popen(net.inside(other.ns) + ["iperf3", "-s", "-1", "--forceflush"], text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        try:
+            for line in server.stdout:
+                if "listening" in line:
+                    break
+            done = self.run("iperf3", "-c", other.address, "-t", seconds, "-J", *options, timeout=seconds + 30, check=False)
+            report = json.loads(done.stdout or "{}")
+            if done.returncode or "error" in report:
+                raise LabError(f"iperf3 from {self.name} to {other.name} failed: {report.get('error', done.stderr.strip())}")
+            return report
+        finally:
+            server.terminate()
+            server.wait()
+            server.stdout.close()
+
+
+class BackgroundPing:
+    """Pings until stopped."""
+
+    def __init__(self, vm, other, interval):
+        # Known neighbours: while ARP goes unanswered the kernel would hold the packets back, and traffic is the point.
+        for one, two in ((vm, other), (other, vm)):
+            net.ip(one.ns, f"neigh replace {two.address} lladdr {two.mac} dev eth0 nud permanent")
+        self._process = subprocess.Popen(net.inside(vm.ns) + ["ping", "-n", "-q", "-i", str(interval), other.address],
+                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL)
+
+    def stop(self):
+        """Ends it; returns (packets sent, answers)."""
+        if self._process.poll() is None:
+            self._process.send_signal(2)
+        out, _ = self._process.communicate(timeout=10)
+        match = re.search(r"(\d+) packets transmitted, (\d+) received", out)
+        if not match:
+            raise LabError(f"ping ended without a summary: {out[-200:]}")
+        return int(match.group(1)), int(match.group(2))
