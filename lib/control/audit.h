@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The audit log: one JSON object a line, appended to a file that only its owner
+// and group may read.  Never holds a secret: callers give names, addresses and
+// reasons, nothing else.  Text from peers is bounded, and control characters
+// come out escaped.
+// Place: lib/control, used by the agents.  Threads: any; writing takes a mutex and one
+// write(2) to a local file.
+#ifndef NVO3_CONTROL_AUDIT_H
+#define NVO3_CONTROL_AUDIT_H
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/ip_address.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "control/rate_limiter.h"
+
+namespace nvo3::control {
+
+enum class AuditKind : uint8_t {
+    started,
+    stopped,
+    authenticated,
+    refused,
+    session_closed,
+    sa_installed,
+    sa_removed,
+    config_changed,
+    alarm,
+};
+const char* to_string(AuditKind kind) noexcept;
+
+struct AuditEvent {
+    AuditKind kind;
+    std::string peer = {};              // name, "" if unknown
+    base::IpAddress address = {};       // of the peer; unspecified: left out
+    std::string reason = {};            // a sentence
+    std::optional<base::Vni> vni = {};
+    // More members of the object.  Values are text or numbers.
+    std::vector<std::pair<std::string, std::string>> text = {};
+    std::vector<std::pair<std::string, uint64_t>> numbers = {};
+};
+
+class AuditLog {
+public:
+    static constexpr size_t kRingSize = 1000;
+
+    // Opens 'path' to append (made with mode 0640).  An empty path: only the ring.
+    static base::Result<std::unique_ptr<AuditLog>> open(const std::string& path,
+                                                        const base::Clock& clock);
+
+    // Never fails: if the file cannot be written the ring has the event, and
+    // the program's log says once that the file is gone.  More than 100 of one
+    // kind and address a second are counted instead; the count is in "suppressed" of
+    // the next line of that kind.
+    void write(const AuditEvent& event);
+
+    // After a rotation.  On failure the old file stays in use.
+    base::Status reopen();
+
+    // The last lines, oldest first, each a JSON object.
+    std::vector<std::string> recent(size_t max = kRingSize) const;
+
+private:
+    AuditLog(std::string path, const base::Clock& clock);
+
+    struct Flood {
+        TokenBucket bucket;
+        uint64_t suppressed = 0;
+    };
+
+    const std::string path_;
+    const base::Clock& clock_;
+    mutable std::mutex mutex_;
+    // Under mutex_.
+    base::UniqueFd fd_;
+    bool write_failed_ = false;
+    std::deque<std::string> ring_;
+    std::map<AuditKind, Flood> floods_;
+};
+
+}  // namespace nvo3::control
+
+#endif

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One table for all: which role may send which message to which role, and
+// whether only about virtual networks that the two share (REQ 4, REQ 19).  Asked for every
+// message before its handler sees it.  A role or message added to the protocol
+// is a row here; what has no row is refused.
+// Place: lib/control, called by session.  Threads: pure functions.
+#ifndef NVO3_CONTROL_AUTHORIZATION_H
+#define NVO3_CONTROL_AUTHORIZATION_H
+
+#include <functional>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "control/control.pb.h"
+#include "control/identity.h"
+
+namespace nvo3::control {
+
+using proto::Envelope;
+
+enum class Rule : uint8_t {
+    deny,
+    allow,
+    allow_for_vn,  // only about a virtual network that the predicate allows
+};
+
+// What 'sender' may do towards 'receiver' with this kind of message.
+Rule authorization_rule(Role receiver, Role sender, Envelope::BodyCase message) noexcept;
+
+// Whether two roles talk to each other at all.
+bool roles_may_talk(Role a, Role b) noexcept;
+
+using VnPredicate = std::function<bool(base::Vni, base::Encap)>;
+
+enum class Decision : uint8_t {
+    allowed,
+    refused_role,  // the role may not send this: end the session
+    refused_vn,    // not about this network: do not adopt, report
+};
+
+// 'message' has passed parse_envelope().
+Decision authorize(Role receiver, Role sender, const Envelope& message,
+                   const VnPredicate& vn_allowed);
+
+// Parses a frame and checks every field against control.proto: numbers in
+// range, sizes, texts bounded, exactly one known body.  EPROTO with a
+// sentence otherwise.
+base::Result<Envelope> parse_envelope(base::ByteView frame);
+
+// "SaOffer"; for logs and audit.
+const char* message_name(Envelope::BodyCase message) noexcept;
+
+}  // namespace nvo3::control
+
+#endif
