@@ -7,8 +7,8 @@
 #   OVS_SOURCE OVS_VERSION OVS_BUILD OVS_CONFIGURE_FLAGS
 #   OVS_STAMP          made when OVS is built; what includes a header of OVS or
 #                      links one of its libraries depends on it
-#   OVS_CPPFLAGS       for files that include headers of OVS.  They must not
-#                      include our config.h, these flags bring that of OVS
+#   OVS_CPPFLAGS       for files that include headers of OVS.  They do not
+#                      include <config.h>, these flags do (OVS's; ours is nvo3_config.h)
 #   OVS_LIBS           libopenvswitch and what it needs
 #   OVS_SWITCH_LIBS    the objects and libraries of ovs-vswitchd besides that
 AC_DEFUN([NVO3_OVS], [

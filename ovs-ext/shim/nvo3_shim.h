@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The shim between Open vSwitch and the engine, as the main program sees it.
+ * Place: called by ovs-ext/vswitchd around the main loop's bridge_*().
+ * Threads: main thread only. */
+#ifndef NVO3_SHIM_H
+#define NVO3_SHIM_H 1
+
+/* Registers the datapath, bridge and tunnel hooks and starts the engine.  To be
+ * called once, before bridge_init(); does not log above debug level on success,
+ * because the daemon's standard error is still that of its starter. */
+void nvo3_shim_init(void);
+
+void nvo3_shim_run(void);       /* After each bridge_run(). */
+void nvo3_shim_wait(void);      /* After each bridge_wait(). */
+
+/* After bridge_exit(): no tunnel packet passes any more, all keys are wiped. */
+void nvo3_shim_exit(void);
+
+#endif

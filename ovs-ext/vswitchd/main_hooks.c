@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The ovs-vswitchd of ovs-nvo3: the objects of the stock one, linked with
+ * --wrap for the functions below, so that main() needs no patch.
+ * Threads: main thread only. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "bridge.h"
+#include "openvswitch/util.h"
+#include "ovs-ext/shim/nvo3_shim.h"
+#include "util.h"
+
+void __real_bridge_init(const char *remote);
+void __real_bridge_run(void);
+void __real_bridge_wait(void);
+void __real_bridge_exit(bool delete_datapath);
+void __real_ovs_print_version(uint8_t min_ofp, uint8_t max_ofp);
+
+void __wrap_bridge_init(const char *remote);
+void __wrap_bridge_run(void);
+void __wrap_bridge_wait(void);
+void __wrap_bridge_exit(bool delete_datapath);
+void __wrap_ovs_print_version(uint8_t min_ofp, uint8_t max_ofp);
+
+void
+__wrap_bridge_init(const char *remote)
+{
+    nvo3_shim_init();
+    __real_bridge_init(remote);
+}
+
+void
+__wrap_bridge_run(void)
+{
+    __real_bridge_run();
+    nvo3_shim_run();
+}
+
+void
+__wrap_bridge_wait(void)
+{
+    __real_bridge_wait();
+    nvo3_shim_wait();
+}
+
+void
+__wrap_bridge_exit(bool delete_datapath)
+{
+    __real_bridge_exit(delete_datapath);
+    nvo3_shim_exit();
+}
+
+void
+__wrap_ovs_print_version(uint8_t min_ofp, uint8_t max_ofp)
+{
+    __real_ovs_print_version(min_ofp, max_ofp);
+    printf("ovs-nvo3 %s\n", NVO3_VERSION);
+}
