@@ -1,2 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 include tests/fuzz/automake.mk
+# Tests of the sources themselves, and what only run-tests runs.
+dist_check_SCRIPTS += tests/check-layers tests/check-requirements
+TESTS += tests/check-layers tests/check-requirements
+
+EXTRA_DIST += \
+	tests/requirements.md \
+	tests/system/README.md \
+	tests/system/conftest.py \
+	tests/system/insider.py \
+	tests/system/test_certificates.py \
+	tests/system/test_configuration.py \
+	tests/system/test_failures.py \
+	tests/system/test_insider.py \
+	tests/system/test_mesh.py \
+	tests/system/test_outsider.py \
+	tests/system/test_rekey.py \
+	tests/system/test_stock.py \
+	tests/system/test_traffic.py \
+	tests/system/wire.py

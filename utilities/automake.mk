@@ -7,6 +7,7 @@ EXTRA_DIST += \
 	utilities/nvo3-sandbox \
 	utilities/install-deps \
 	utilities/build \
+	utilities/run-tests \
 	utilities/lab/README.md \
 	utilities/lab/__init__.py \
 	utilities/lab/__main__.py \
