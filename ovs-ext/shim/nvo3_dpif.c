@@ -100,13 +100,13 @@ update_sinks(void)
 
         if (sink->active && (!tunnel || tunnel->port_no != sink->port_no)) {
             tnl_port_map_delete(sink->port_no, htons(sink->udp_port),
-                                sink->type);
+                                sink->type, nvo3_class.type);
             sink->active = false;
         }
         if (!sink->active && tunnel) {
             sink->port_no = tunnel->port_no;
             tnl_port_map_insert(sink->port_no, htons(sink->udp_port),
-                                "nvo3_clear", sink->type);
+                                "nvo3_clear", sink->type, nvo3_class.type);
             sink->active = true;
         }
     }
@@ -124,9 +124,10 @@ hold_udp_port(const struct tunnel *tunnel, bool hold)
 
     if (hold) {
         tnl_port_map_insert(tunnel->port_no, udp_port,
-                            geneve ? "nvo3_geneve" : "nvo3_vxlan", type);
+                            geneve ? "genev_sys_4500" : "vxlan_sys_4501",
+                            type, nvo3_class.type);
     } else {
-        tnl_port_map_delete(tunnel->port_no, udp_port, type);
+        tnl_port_map_delete(tunnel->port_no, udp_port, type, nvo3_class.type);
     }
 }
 

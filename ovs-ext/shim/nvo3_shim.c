@@ -7,9 +7,9 @@
 
 #include <stdlib.h>
 
-#include "openvswitch/util.h"
 #include "openvswitch/vlog.h"
 #include "ovs-ext/shim/nvo3_internal.h"
+#include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(nvo3_shim);
 
