@@ -8,8 +8,14 @@ nvo3_ovs_patches = \
 	ovs-ext/patches/0002-netdev-batch-tunnel-hooks.patch \
 	ovs-ext/patches/0003-ofproto-dpif-derived-classes.patch \
 	ovs-ext/patches/0004-bridge-dpif-type-before-config.patch \
-	ovs-ext/patches/0005-tnl-ports-several-ports.patch
-EXTRA_DIST += ovs-ext/build-ovs $(nvo3_ovs_patches)
+	ovs-ext/patches/0005-tnl-ports-several-ports.patch \
+	ovs-ext/patches/0006-tnl-ports-datapath-types.patch
+EXTRA_DIST += ovs-ext/build-ovs $(nvo3_ovs_patches) \
+	ovs-ext/patches/README.md \
+	ovs-ext/shim/README.md \
+	doc/decisions/0005-hooks-in-the-stock-tunnel-classes.md \
+	doc/decisions/0006-two-barriers-against-clear-tunnels.md \
+	doc/decisions/0007-clear-packets-are-led-to-the-protected-port.md
 
 if OVS_REUSE
 nvo3_ovs_action = check
@@ -38,3 +44,31 @@ AM_DISTCHECK_CONFIGURE_FLAGS = --with-ovs-build=$(OVS_BUILD)
 noinst_HEADERS += \
 	ovs-ext/api/nvo3_ext.h \
 	ovs-ext/api/nvo3_host.h
+
+# The shim: C, the only place with OVS's internal headers.
+noinst_LIBRARIES += ovs-ext/libnvo3shim.a
+ovs_ext_libnvo3shim_a_SOURCES = \
+	ovs-ext/shim/nvo3_dpif.c \
+	ovs-ext/shim/nvo3_host.c \
+	ovs-ext/shim/nvo3_internal.h \
+	ovs-ext/shim/nvo3_ofproto.c \
+	ovs-ext/shim/nvo3_packet.c \
+	ovs-ext/shim/nvo3_ports.c \
+	ovs-ext/shim/nvo3_shim.c \
+	ovs-ext/shim/nvo3_shim.h \
+	ovs-ext/shim/nvo3_unixctl.c \
+	ovs-ext/shim/nvo3_vport.c
+ovs_ext_libnvo3shim_a_CPPFLAGS = -I$(top_srcdir) $(OVS_CPPFLAGS)
+$(ovs_ext_libnvo3shim_a_OBJECTS): $(OVS_STAMP)
+
+# Test programs of the switch; run-ovs-tests is for run-tests.
+EXTRA_DIST += tests/run-ovs-tests
+
+check_PROGRAMS += tests/unit/shim/packet_test
+TESTS += tests/unit/shim/packet_test
+tests_unit_shim_packet_test_SOURCES = tests/unit/shim/packet_test.c
+tests_unit_shim_packet_test_CPPFLAGS = -I$(top_srcdir) $(OVS_CPPFLAGS)
+tests_unit_shim_packet_test_LDADD = ovs-ext/libnvo3shim.a $(OVS_LIBS)
+EXTRA_tests_unit_shim_packet_test_DEPENDENCIES = $(OVS_STAMP) \
+	ovs-ext/libnvo3shim.a
+$(tests_unit_shim_packet_test_OBJECTS): $(OVS_STAMP)
