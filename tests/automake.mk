@@ -5,10 +5,12 @@ dist_check_SCRIPTS += tests/check-layers tests/check-requirements
 TESTS += tests/check-layers tests/check-requirements
 
 EXTRA_DIST += \
+	tests/conftest.py \
 	tests/requirements.md \
+	tests/support/insider.py \
+	tests/support/sa_socket.py \
+	tests/support/wire.py \
 	tests/system/README.md \
-	tests/system/conftest.py \
-	tests/system/insider.py \
 	tests/system/test_certificates.py \
 	tests/system/test_configuration.py \
 	tests/system/test_failures.py \
@@ -17,5 +19,4 @@ EXTRA_DIST += \
 	tests/system/test_outsider.py \
 	tests/system/test_rekey.py \
 	tests/system/test_stock.py \
-	tests/system/test_traffic.py \
-	tests/system/wire.py
+	tests/system/test_traffic.py

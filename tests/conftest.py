@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures of the system tests: labs of their own names and directories, removed whatever happens, their logs kept on failure.
+"""Fixtures of the tests with real daemons (system and interop): labs of their own names and directories, removed whatever happens, their logs kept on failure.
 
 $NVO3_BUILDDIR names the build (default: build/), $NVO3_TEST_LOGS the directory for the logs of failed tests.
 """
@@ -15,8 +15,8 @@ import tempfile
 
 import pytest
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(TOP / "utilities"))
+TOP = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TOP / "utilities"), str(TOP / "tests/support")]
 
 from lab import Lab, LabError  # noqa: E402  (needs the path above)
 
@@ -41,7 +41,7 @@ def _why_not():
     """Why this machine cannot run system tests, or None."""
     if os.geteuid() != 0:
         return "needs root: it makes network namespaces"
-    probe = subprocess.run(["unshare", "-n", "ip", "link", "add", "a", "type", "veth", "peer", "name", "b"], capture_output=True, text=True)
+    probe = subprocess.run(["unshare", "-n", "ip", "link", "add", "nvo3a", "type", "veth", "peer", "name", "nvo3b"], capture_output=True, text=True)
     return f"this machine cannot make veth pairs in namespaces: {probe.stderr.strip()}" if probe.returncode else None
 
 
