@@ -64,7 +64,7 @@ public:
 
     // Never fails: if the file cannot be written the ring has the event, and
     // the program's log says once that the file is gone.  More than 100 of one
-    // kind and address a second are counted instead; the count is in "suppressed" of
+    // kind a second are counted instead; the count is in "suppressed" of
     // the next line of that kind.
     void write(const AuditEvent& event);
 

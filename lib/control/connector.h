@@ -14,7 +14,7 @@
 #include <string>
 
 #include "base/ip_address.h"
-#include "control/listener.h"
+#include "control/endpoint.h"
 
 namespace nvo3::control {
 
@@ -50,6 +50,8 @@ public:
     Connector(boost::asio::io_context& io, Options options, Connected connected, Failed failed);
     // As stop().
     ~Connector();
+    Connector(const Connector&) = delete;
+    Connector& operator=(const Connector&) = delete;
 
     // Connects now, unless an attempt or pause is under way.
     void start();

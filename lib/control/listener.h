@@ -13,21 +13,15 @@
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
-#include <string_view>
+#include <string>
 
 #include "base/ip_address.h"
 #include "base/result.h"
+#include "control/endpoint.h"
 #include "control/rate_limiter.h"
 #include "control/session.h"
 
 namespace nvo3::control {
-
-using Endpoint = boost::asio::ip::tcp::endpoint;
-
-// "0.0.0.0:6652", "[::]:6652" (other_config:nvo3-listen); the error says how.
-base::Result<Endpoint> parse_endpoint(std::string_view text);
-base::IpAddress to_ip_address(const boost::asio::ip::address& address);
-boost::asio::ip::address to_asio(const base::IpAddress& address);
 
 class Listener {
 public:

@@ -39,7 +39,7 @@ public:
 private:
     void refill();
 
-    const base::Clock& clock_;
+    const base::Clock* clock_;  // Not a reference: buckets are moved.
     Rate rate_;
     double tokens_;
     std::chrono::steady_clock::time_point last_;

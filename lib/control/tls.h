@@ -13,6 +13,7 @@
 #include <openssl/ssl.h>
 
 #include <boost/asio/ssl/context.hpp>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -90,6 +91,7 @@ private:
     std::unique_ptr<boost::asio::ssl::context> asio_;
     PeerIdentity own_;
     std::vector<Fingerprint> authorities_;  // of ca_cert: anchors that may vouch for names
+    std::vector<Fingerprint> pinned_;       // may vouch for themselves only
     std::unique_ptr<base::Secret> psk_;
     ControlLevel level_ = ControlLevel::standard;
 };
@@ -102,8 +104,11 @@ struct HandshakeRecord {
     base::IpAddress server;
     // Set by the handshake.
     std::optional<PeerIdentity> peer;
-    std::string refusal;             // why we refused the peer; empty if we did not
-    unsigned post_handshake = 0;     // handshake messages after the handshake
+    std::string refusal;  // why we refused the peer; empty if we did not
+    unsigned post_handshake = 0;
+    // Called when a peer sends handshake messages without end (key updates)
+    // that no read ever shows.
+    std::function<void()> on_flood;
 };
 // 'record' must outlive 'ssl' or be detached with nullptr.
 void attach_record(SSL* ssl, HandshakeRecord* record);
@@ -111,11 +116,18 @@ void attach_record(SSL* ssl, HandshakeRecord* record);
 // The peer's verified chain, leaf first; empty with a PSK.
 CertificateChain peer_chain(const SSL* ssl);
 
-// What went wrong in a handshake or on the stream, in words: our refusal if we
-// refused, else what the peer's alert says, else the transport's error.
-// '*refused_by_peer' is set if it was an alert of the peer.
-std::string describe_tls_error(const boost::system::error_code& error,
-                               const HandshakeRecord& record, bool* refused_by_peer);
+// What went wrong in a handshake or on the stream, in words.
+struct TlsFailure {
+    enum class By : uint8_t {
+        us,      // we refused the peer
+        peer,    // the peer's alert refused us
+        stream,  // neither: the connection broke, or was tampered with
+    };
+    By by = By::stream;
+    std::string text;
+};
+TlsFailure describe_tls_error(const boost::system::error_code& error,
+                              const HandshakeRecord& record, const TlsContext& context);
 
 // Fingerprint of the first certificate in a PEM file (options:remote_cert).
 base::Result<Fingerprint> certificate_fingerprint(const std::string& path);
