@@ -48,12 +48,15 @@ class Plan:
 class Lab:
     """Made by up(), removed by down(); as a context manager both. Lab.load() finds one that is up."""
 
-    def __init__(self, plan=None, *, directory=DEFAULT_DIRECTORY, tunnel_options=None, say=lambda text: None, **values):
-        """`values` are those of Plan. `tunnel_options(host, peer)` gives further options of a tunnel, and None for no tunnel."""
+    def __init__(self, plan=None, *, directory=DEFAULT_DIRECTORY, tunnel_options=None, say=lambda text: None, removal=False, **values):
+        """`values` are those of Plan. `tunnel_options(host, peer)` gives further options of a tunnel, and None for no tunnel.
+
+        `removal`: only down() will be called, which needs no program of the build.
+        """
         self.plan = plan or Plan(**values)
         self.plan.check()
         self.directory = pathlib.Path(directory)
-        self.programs = Programs.find(self.plan.builddir)
+        self.programs = Programs.find(self.plan.builddir, needed=not removal)
         self.pki = Pki(self.programs, self.directory / "ca")
         self.underlay_ns = self.plan.prefix + "nvo3-underlay"
         self._say = say
@@ -154,6 +157,8 @@ class Lab:
         host.configure(self.plan.underlay)
         if self.protected:
             host.set_certificate(*self.pki.give(host.name, host.pkidir))
+            if self.plan.ipv6:
+                host.vsctl("set", "Open_vSwitch", ".", 'other_config:nvo3-listen="[::]:6652"')
             host.start("hvagent")
 
     def _make_tunnel(self, host, peer):

@@ -30,13 +30,13 @@ class Programs:
     path: str
 
     @staticmethod
-    def find(builddir=None):
-        """Programs of `builddir`, $NVO3_BUILDDIR or TOP/build, else the installed ones."""
+    def find(builddir=None, needed=True):
+        """Programs of `builddir`, $NVO3_BUILDDIR or TOP/build, else the installed ones; LabError if one is missing and `needed`."""
         builddir = builddir or os.environ.get("NVO3_BUILDDIR")
         if builddir is None and (TOP / "build" / "Makefile").exists():
             builddir = TOP / "build"
         found = _built(pathlib.Path(builddir).resolve()) if builddir else _installed()
-        for field in dataclasses.fields(found):
+        for field in dataclasses.fields(found) if needed else ():
             name = getattr(found, field.name)
             if field.name != "path" and not (name and os.path.exists(name)):
                 raise LabError(f"{field.name} is missing ({name or 'not in PATH'}): build first (utilities/nvo3-sandbox up does), "
@@ -45,11 +45,8 @@ class Programs:
 
 
 def _built(builddir):
-    try:
-        makefile = (builddir / "Makefile").read_text()
-    except OSError:
-        raise LabError(f"{builddir} is not a build directory: it has no Makefile") from None
-    match = re.search(r"^OVS_BUILD = (.+)$", makefile, re.MULTILINE)
+    makefile = builddir / "Makefile"
+    match = re.search(r"^OVS_BUILD = (.+)$", makefile.read_text() if makefile.exists() else "", re.MULTILINE)
     ovs = pathlib.Path(match.group(1)) if match else builddir / "ovs"
     parts = [builddir / "ovs-ext/vswitchd", builddir / "hvagent", TOP / "utilities", ovs / "utilities", ovs / "ovsdb"]
     return Programs(vswitchd=str(parts[0] / "ovs-vswitchd"), hvagent=str(parts[1] / "hvagent"), pki=str(parts[2] / "nvo3-pki"),

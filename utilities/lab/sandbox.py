@@ -236,13 +236,9 @@ def command_capture(options):
 
 
 def command_down(options):
-    try:
-        lab = Lab.load(options.dir)
-    except LabError:
-        if (pathlib.Path(options.dir) / "lab.json").exists():
-            raise
+    if not (pathlib.Path(options.dir) / "lab.json").exists():
         say(f"No sandbox in {options.dir}: nothing to do")
         return 0
-    lab.down()
+    Lab.load(options.dir, removal=True).down()
     say("==> The sandbox is gone")
     return 0
