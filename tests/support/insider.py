@@ -96,16 +96,20 @@ class Closed(Exception):
 
 
 class Insider:
-    """A session with `target`'s agent under the name and certificate of `host`."""
+    """A session with `target`'s agent from `host`'s address, with its certificate or the (certificate, key) files given.
 
-    def __init__(self, host, target, name=None, role=NVE, hello=True, instance=None):
+    Raises Closed if the other side ends the handshake. A refused client certificate shows only afterwards (TLS 1.3): in receive().
+    """
+
+    def __init__(self, host, target, name=None, role=NVE, hello=True, instance=None, files=None):
         self.name = name or host.name
         self.peer = target.name
         self._socket = in_namespace(host.ns, lambda: socket.create_connection((target.ipv4, 6652), 5))
         context = SSL.Context(SSL.TLS_METHOD)
         context.set_min_proto_version(SSL.TLS1_3_VERSION)
-        context.use_certificate_file(str(host.pkidir / f"{host.name}.crt"))
-        context.use_privatekey_file(str(host.pkidir / f"{host.name}.key"))
+        certificate, key = files or (host.pkidir / f"{host.name}.crt", host.pkidir / f"{host.name}.key")
+        context.use_certificate_file(str(certificate))
+        context.use_privatekey_file(str(key))
         context.load_verify_locations(str(host.pkidir / "ca.crt"))
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *arguments: bool(arguments[4]))
         self._tls = SSL.Connection(context, None)

@@ -56,7 +56,7 @@ def test_bad_option_is_refused_by_name(lab, kind, options, words):
 
 def test_unknown_option_warns_and_own_ones_do_not(lab):
     hv1 = lab.hosts["hv1"]
-    add_port(hv1, "geneve", remote_ip="172.31.0.77", key="5007", security_level="high", replay_window="64", remote_name="hv7", psk="/nonexistent")
+    add_port(hv1, "geneve", remote_ip="172.31.0.77", key="5007", security_level="high", replay_window="64", remote_name="hv7")
     log = hv1.log("ovs-vswitchd")
     assert not re.search(r"odd0.*unknown geneve argument", log)
     add_port(hv1, "geneve", remote_ip="172.31.0.77", key="5007", shoe_size="44")

@@ -4,7 +4,7 @@
 import pytest
 
 import wire
-from lab import wait_until
+from lab import net, wait_until
 
 DAEMONS = ("hvagent", "ovs-vswitchd", "ovsdb-server")
 
@@ -176,7 +176,6 @@ def test_bridge_turned_to_another_datapath(labs):
 @pytest.mark.requirement(10)
 def test_session_renewal_survives_a_cut(lab):
     """The underlay is cut for longer than the keep-alive's patience: both say so, and recover."""
-    from lab import net
     settle(lab)
     hv1 = lab.hosts["hv1"]
     net.ip(lab.underlay_ns, "link set hv2 nomaster")

@@ -9,7 +9,7 @@ import random
 import pytest
 
 import wire
-from lab import Capture, wait_until
+from lab import Capture, net, wait_until
 
 ATTACKER, WORDS = "attacker", b"from the outsider"
 KINDS = {"geneve-ipv4": ("geneve", False), "vxlan-ipv6": ("vxlan", True)}
@@ -33,7 +33,6 @@ class Scene:
 
     def intercept(self, count):
         """Frames of fresh ESP packets from hv1 to hv2, delivered to nobody."""
-        from lab import net
         self.vm1.ping(self.vm2)
         # Known neighbours, so that what is intercepted are the pings. The link is cut behind the point of capture.
         with Capture(self.lab.underlay_ns, "hv1", self.lab.directory / "intercepted.pcap") as capture:

@@ -6,7 +6,7 @@ import json
 import pytest
 
 import wire
-from lab import wait_until
+from lab import net, wait_until
 
 PATTERN = bytes.fromhex("6e766f332d696e6e65722d6f63746574")  # ping -p: 16 octets that must not be seen outside
 KINDS = {"geneve-ipv4": ("geneve", False), "geneve-ipv6": ("geneve", True), "vxlan-ipv4": ("vxlan", False), "vxlan-ipv6": ("vxlan", True)}
@@ -176,7 +176,8 @@ def test_remote_ip_flow(labs):
     lab = labs()
     lab.wait_all_reach()
     hv1, vm1, vm2 = lab.hosts["hv1"], lab.vms["vm1"], lab.vms["vm2"]
-    hv1.vsctl("add-port", "br-int", "tunflow", "--", "set", "Interface", "tunflow", "type=geneve", "options:remote_ip=flow", "options:key=flow")
+    hv1.vsctl("add-port", "br-int", "tunflow", "--", "set", "Interface", "tunflow", "type=geneve", "options:remote_ip=flow",
+              "options:key=flow", "options:nvo3_vnis=5001")
     assert hv1.error("tunflow") == ""
     sealed = hv1.counter("nvo3_sealed")
     hv1.ofctl("add-flow", "br-int", f"priority=40000,in_port={vm1.port},actions=set_field:5001->tun_id,"
@@ -186,9 +187,10 @@ def test_remote_ip_flow(labs):
     hv1.ofctl("add-flow", "br-int", f"priority=40000,in_port={vm1.port},actions=set_field:5001->tun_id,set_field:172.31.0.99->tun_dst,output:tunflow")
     # The next hop must resolve, else OVS drops before the tunnel: an attacker-owned address without an agent.
     lab.add_underlay_port(lab.underlay_ns, "nobody", "to-nobody")
-    from lab import net
     net.ip(lab.underlay_ns, "addr add 172.31.0.99/24 dev nobody")
-    drops = lambda: hv1.counter("nvo3_drop_no_sa") + hv1.counter("nvo3_drop_unknown_peer")
+
+    def drops():
+        return hv1.counter("nvo3_drop_no_sa") + hv1.counter("nvo3_drop_unknown_peer")
     before = drops()
     with lab.capture() as capture:
         wait_until(lambda: vm1.ping(vm2, 3, interval=0.02) == 0 and drops() > before, "packets to an unknown peer are counted")
