@@ -80,18 +80,6 @@ packet_from_frame(const struct nvo3_frame *frame)
     return packet;
 }
 
-/* What the device said of the checksums is about octets that are gone. */
-static void
-set_checksums_good(struct dp_packet *packet, bool good)
-{
-    *dp_packet_ol_flags_ptr(packet) &= ~(DP_PACKET_OL_RX_IP_CKSUM_MASK
-                                         | DP_PACKET_OL_RX_L4_CKSUM_MASK);
-    if (good) {
-        *dp_packet_ol_flags_ptr(packet) |= DP_PACKET_OL_RX_IP_CKSUM_GOOD
-                                           | DP_PACKET_OL_RX_L4_CKSUM_GOOD;
-    }
-}
-
 bool
 nvo3_push_header_batch(const struct netdev *netdev,
                        struct dp_packet_batch *batch,
@@ -140,7 +128,9 @@ nvo3_push_header_batch(const struct netdev *netdev,
         packet = packet_from_frame(&frames[i]);
         packet->l3_ofs = ETH_HEADER_LEN;
         packet->l4_ofs = l4_ofs;
-        set_checksums_good(packet, false);
+        /* What a device said of the checksums was about the inner headers. */
+        *dp_packet_ol_flags_ptr(packet) &= ~(DP_PACKET_OL_RX_IP_CKSUM_MASK
+                                             | DP_PACKET_OL_RX_L4_CKSUM_MASK);
         dp_packet_batch_refill(batch, packet, i);
     }
     return true;
@@ -180,9 +170,11 @@ nvo3_pop_header_batch(struct netdev *netdev, struct dp_packet_batch *batch)
         packet->l3_ofs = frames[i].l3_ofs;
         packet->l4_ofs = frames[i].l4_ofs;
 
-        /* The ICV says more than the checksums that pop_header() would take
-         * another pass over the payload for. */
-        set_checksums_good(packet, true);
+        /* The ICV says more than a checksum that pop_header() would take
+         * another pass over the payload for.  That of the IP header, which the
+         * engine has only adapted, is still worth what it was. */
+        *dp_packet_ol_flags_ptr(packet) &= ~DP_PACKET_OL_RX_L4_CKSUM_MASK;
+        *dp_packet_ol_flags_ptr(packet) |= DP_PACKET_OL_RX_L4_CKSUM_GOOD;
         dp_packet_batch_refill(batch, packet, i);
     }
 }

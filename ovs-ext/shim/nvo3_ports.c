@@ -123,9 +123,10 @@ update_route(const char *name, struct port *port)
     if (nvo3_vport_is_ours(netdev) && netdev_get_tunnel_config(netdev)) {
         error = check_route(netdev, &mtu);
     }
+    /* Each time: the engine forgets it with a change of the remote address. */
+    nvo3_port_set_underlay_mtu(name, mtu);
     if (mtu != port->underlay_mtu) {
         port->underlay_mtu = mtu;
-        nvo3_port_set_underlay_mtu(name, mtu);
         netdev_change_seq_changed(netdev);
     }
     if (!nullable_string_is_equal(error, port->route_error)) {

@@ -39,11 +39,10 @@ nvo3_unixctl_show(struct unixctl_conn *conn, int argc, const char *argv[],
     const char *port = argc > 1 ? argv[1] : NULL;
     char *text = nvo3_show(port, json);
 
-    if (text) {
+    if (text || !port) {
         reply(conn, text);
     } else {
-        char *error = xasprintf("no protected tunnel port %s",
-                                port ? port : "");
+        char *error = xasprintf("no protected tunnel port %s", port);
         unixctl_command_reply_error(conn, error);
         free(error);
     }

@@ -212,7 +212,8 @@ test_pop(void)
     CHECK(n_seen == 0 && dp_packet_batch_size(&batch) == 2);
 
     start("pop: owned", NVO3_ENCAP_GENEVE, true);
-    *dp_packet_ol_flags_ptr(batch.packets[1]) |= DP_PACKET_OL_RX_L4_CKSUM_BAD;
+    *dp_packet_ol_flags_ptr(batch.packets[1]) |= DP_PACKET_OL_RX_L4_CKSUM_BAD
+                                                 | DP_PACKET_OL_RX_IP_CKSUM_BAD;
     refuse = 0x1;
     nvo3_pop_header_batch(NULL, &batch);
     CHECK(n_seen == 2);
@@ -224,7 +225,7 @@ test_pop(void)
     CHECK(*(uint8_t *) dp_packet_data(packet) == 1);
     CHECK(packet->l3_ofs == 14 && packet->l4_ofs == 34);
     CHECK(packet->l2_pad_size == 0);
-    CHECK(dp_packet_ip_checksum_valid(packet));
+    CHECK(dp_packet_ip_checksum_bad(packet));
     CHECK(dp_packet_l4_checksum_valid(packet));
     dp_packet_delete_batch(&batch, true);
 }
