@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See decap.h.  A batch goes through the checks step by step, not packet by
+// packet: what a step needs is fetched into the cache for all packets by the
+// step before, so that many SAs cost little more than one.
+#include "esp/decap.h"
+
+#include <string.h>
+
+#include <cassert>
+#include <optional>
+
+#include "esp/wire.h"
+
+namespace nvo3::esp {
+namespace {
+
+using Refusal = std::optional<DropReason>;
+
+// The smallest ESP packet: header, IV, a text of one padded word, ICV.
+constexpr size_t kEspMin = kEspHeaderSize + kIvSize + kPadAlign + kIcvSize;
+
+// A packet on its way through the steps.
+struct Work {
+    Frame* frame;
+    uint8_t* ip;
+    uint8_t* esp;
+    uint32_t text_size;
+    uint32_t esp_size;      // SPI to ICV
+    bool ipv6;
+    uint64_t sequence;
+
+    uint8_t* text() const noexcept { return esp + kEspHeaderSize + kIvSize; }
+    const uint8_t* source() const noexcept { return ip + (ipv6 ? 8 : 12); }
+    const uint8_t* destination() const noexcept { return ip + (ipv6 ? 24 : 16); }
+};
+
+// Step 1, the IP header: where its packet ends, counted from the frame's start;
+// 0 if it is none that carries UDP at l4_ofs.
+size_t
+ip_end(const Frame& frame, bool ipv6) noexcept
+{
+    const uint8_t* ip = frame.data + frame.l3_ofs;
+    const size_t header = frame.l4_ofs - frame.l3_ofs;
+    if (ipv6) {
+        // With extension headers the stock code would not find UDP.
+        return header == kIpv6Size && ip[6] == kProtocolUdp
+               ? frame.l3_ofs + kIpv6Size + load_be<uint16_t>(ip + 4) : 0;
+    }
+    const bool fragment = load_be<uint16_t>(ip + 6) & 0x3fff;
+    return ip[0] >> 4 == 4 && header == size_t{4} * (ip[0] & 0x0f)
+           && ip[9] == kProtocolUdp && !fragment
+           ? frame.l3_ofs + load_be<uint16_t>(ip + 2) : 0;
+}
+
+// Step 1.
+Refusal
+check_shape(base::Encap encap, Frame& frame, Work& work) noexcept
+{
+    const size_t l4 = frame.l4_ofs;
+    if (frame.size < l4 + kUdpSize || l4 < frame.l3_ofs + kIpv4Size) {
+        return DropReason::short_packet;
+    }
+    work.ip = frame.data + frame.l3_ofs;
+    work.ipv6 = work.ip[0] >> 4 == 6;
+    // Octets behind the IP packet are Ethernet's padding.
+    const size_t end = ip_end(frame, work.ipv6);
+    const uint8_t* udp = frame.data + l4;
+    const size_t udp_size = load_be<uint16_t>(udp + 4);
+    if (end > frame.size || end < l4 + udp_size || udp_size < kUdpSize) {
+        return DropReason::short_packet;
+    }
+    if (load_be<uint16_t>(udp + 2) != outer_port(encap)) {
+        return DropReason::clear_packet;
+    }
+    work.esp = frame.data + l4 + kUdpSize;
+    work.esp_size = static_cast<uint32_t>(udp_size - kUdpSize);
+    if (work.esp_size >= 4 && load_be<uint32_t>(work.esp) == 0) {
+        return DropReason::non_esp;     // RFC 3948 section 2.2
+    }
+    if (work.esp_size < kEspMin) {
+        return DropReason::short_packet;
+    }
+    work.text_size = static_cast<uint32_t>(work.esp_size - kEspHeaderSize - kIvSize
+                                           - kIcvSize);
+    work.frame = &frame;
+    frame.spi = load_be<uint32_t>(work.esp);
+    return {};
+}
+
+bool
+is_address(const base::IpAddress& address, const uint8_t* octets, bool ipv6) noexcept
+{
+    static constexpr uint8_t kMapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    const uint8_t* ours = address.bytes().data();
+    return ipv6 ? memcmp(ours, octets, 16) == 0
+                : memcmp(ours, kMapped, 12) == 0 && memcmp(ours + 12, octets, 4) == 0;
+}
+
+Refusal
+verdict_of(ReplayVerdict verdict) noexcept
+{
+    switch (verdict) {
+    case ReplayVerdict::fresh: return {};
+    case ReplayVerdict::replayed: return DropReason::replayed;
+    case ReplayVerdict::too_old: break;
+    }
+    return DropReason::old_sequence;
+}
+
+// Steps 2 to 4; the SA is known.
+Refusal
+check_sa(base::Encap encap, Work& work) noexcept
+{
+    const SaRuntime& sa = *work.frame->sa;
+    if (sa.encap() != encap) {
+        return DropReason::wrong_encap;
+    } else if (!sa.alive()) {
+        return DropReason::sa_expired;
+    } else if (!is_address(sa.remote(), work.source(), work.ipv6)
+               || (!sa.any_local()
+                   && !is_address(sa.local(), work.destination(), work.ipv6))) {
+        return DropReason::wrong_address;
+    }
+    work.sequence = sa.window().infer(load_be<uint32_t>(work.esp + 4));
+    return verdict_of(sa.window().check(work.sequence));
+}
+
+AeadItem
+aead_item(const Work& work) noexcept
+{
+    AeadItem item;
+    item.iv = work.esp + kEspHeaderSize;
+    item.text_size = work.text_size;
+    memcpy(item.aad, work.esp, 4);
+    if (work.frame->sa->esn()) {
+        store_be<uint64_t>(item.aad + 4, work.sequence);
+        item.aad_size = 12;
+    } else {
+        memcpy(item.aad + 4, work.esp + 4, 4);
+        item.aad_size = 8;
+    }
+    item.ok = false;
+    return item;
+}
+
+// Step 7.  The padding's size; 'next_header' as received.
+std::optional<size_t>
+check_padding(const Work& work, uint8_t& next_header) noexcept
+{
+    const uint8_t* end = work.text() + work.text_size;
+    const size_t pad = end[-2];
+    next_header = end[-1];
+    if (pad + kEspTrailerSize > work.text_size) {
+        return {};
+    }
+    const uint8_t* padding = end - kEspTrailerSize - pad;
+    for (size_t i = 0; i < pad; i++) {
+        if (padding[i] != i + 1) {
+            return {};
+        }
+    }
+    return pad;
+}
+
+// Step 8.
+bool
+inner_good(const uint8_t* udp, size_t size, base::Encap encap) noexcept
+{
+    if (size < kUdpSize + kTunnelSize + kEthernetSize
+        || load_be<uint16_t>(udp + 2) != inner_port(encap)
+        || load_be<uint16_t>(udp + 4) != size) {
+        return false;
+    }
+    const uint8_t* tunnel = udp + kUdpSize;
+    if (encap == base::Encap::vxlan) {
+        return tunnel[0] & kVxlanFlagVni;
+    }
+    const size_t options = size_t{4} * (tunnel[0] & 0x3f);
+    return tunnel[0] >> 6 == 0
+           && load_be<uint16_t>(tunnel + 2) == kGeneveProtocolEthernet
+           && size >= kUdpSize + kTunnelSize + options + kEthernetSize;
+}
+
+// RFC 1624: the checksum for a header in which 'from' became 'to'.  One that was
+// wrong stays wrong, for the code after us to see.
+uint16_t
+updated_checksum(uint16_t checksum, uint16_t from, uint16_t to) noexcept
+{
+    uint32_t sum = static_cast<uint16_t>(~checksum);
+    sum += static_cast<uint16_t>(~from);
+    sum += to;
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    return static_cast<uint16_t>(~sum);
+}
+
+// Takes outer UDP, ESP header and IV out, by moving what is before them up to
+// the inner UDP header, and cuts what is behind the inner packet off.
+void
+strip(const Work& work, size_t inner_size) noexcept
+{
+    constexpr size_t kGap = kUdpSize + kEspHeaderSize + kIvSize;
+    Frame& frame = *work.frame;
+    const uint32_t size_before = frame.size;
+    memmove(frame.data + kGap, frame.data, frame.l4_ofs);
+    frame.data += kGap;
+    frame.headroom += kGap;
+    frame.size = static_cast<uint32_t>(frame.l4_ofs + inner_size);
+    frame.tailroom += static_cast<uint32_t>(size_before - kGap - frame.size);
+
+    uint8_t* ip = frame.data + frame.l3_ofs;
+    if (work.ipv6) {
+        store_be<uint16_t>(ip + 4, static_cast<uint16_t>(inner_size));
+    } else {
+        const auto to = static_cast<uint16_t>(frame.size - frame.l3_ofs);
+        const uint16_t from = load_be<uint16_t>(ip + 2);
+        store_be<uint16_t>(ip + 2, to);
+        store_be<uint16_t>(ip + 10,
+                           updated_checksum(load_be<uint16_t>(ip + 10), from, to));
+    }
+    store_be<uint16_t>(frame.data + frame.l4_ofs + 6, 0);
+}
+
+// Steps 6 to 9; the ICV was right.
+Refusal
+finish(base::Encap encap, const Work& work) noexcept
+{
+    Frame& frame = *work.frame;
+    if (Refusal refusal = verdict_of(frame.sa->window().mark(work.sequence))) {
+        return refusal;
+    }
+    uint8_t next_header;
+    const std::optional<size_t> pad = check_padding(work, next_header);
+    if (!pad) {
+        return DropReason::bad_padding;
+    }
+    if (next_header == kProtocolDummy) {
+        frame.outcome = Outcome::dummy;
+        return {};
+    } else if (next_header != kProtocolUdp) {
+        return DropReason::bad_next_header;
+    }
+    const size_t inner_size = work.text_size - *pad - kEspTrailerSize;
+    if (!inner_good(work.text(), inner_size, encap)) {
+        return DropReason::bad_inner;
+    }
+    const uint32_t vni = load_vni(work.text() + kUdpSize);
+    if (vni != frame.sa->vni().value) {
+        frame.vni_seen = vni;
+        return DropReason::wrong_vni;
+    }
+    strip(work, inner_size);
+    frame.outcome = Outcome::passed;
+    return {};
+}
+
+// Steps 5 to 9 for packets of one SA, one after the other.
+size_t
+open_run(base::Encap encap, Work* const* run, size_t n) noexcept
+{
+    SaRuntime& sa = *run[0]->frame->sa;
+    AeadItem items[kMaxBatch];
+    for (size_t i = 0; i < n; i++) {
+        items[i] = aead_item(*run[i]);
+    }
+    sa.aead().open(items, n);
+
+    size_t passed = 0;
+    uint64_t accepted = 0;
+    uint64_t octets = 0;
+    for (size_t i = 0; i < n; i++) {
+        Frame& frame = *run[i]->frame;
+        if (!items[i].ok) {
+            frame.drop(DropReason::bad_icv);
+            continue;
+        }
+        octets += run[i]->text_size;
+        const Refusal refusal = finish(encap, *run[i]);
+        if (refusal) {
+            frame.drop(*refusal);
+        }
+        passed += frame.outcome == Outcome::passed;
+        accepted += refusal != DropReason::replayed && refusal != DropReason::old_sequence;
+    }
+    if (octets) {
+        sa.count(accepted, octets);
+    }
+    return passed;
+}
+
+}  // namespace
+
+size_t
+open(const Sad& sad, base::Encap encap, Frame* frames, size_t n) noexcept
+{
+    assert(n <= kMaxBatch);
+    Work works[kMaxBatch];
+    size_t count = 0;
+    for (Frame* frame = frames; frame != frames + n; frame++) {
+        if (frame->outcome != Outcome::pending) {
+            continue;
+        }
+        if (Refusal refusal = check_shape(encap, *frame, works[count])) {
+            frame->drop(*refusal);
+            continue;
+        }
+        sad.prefetch_inbound(base::Spi(frame->spi));
+        count++;
+    }
+    const SaRuntime* before = nullptr;
+    for (size_t i = 0; i < count; i++) {
+        Frame& frame = *works[i].frame;
+        frame.sa = sad.inbound(base::Spi(frame.spi));
+        if (!frame.sa) {
+            frame.drop(DropReason::unknown_spi);
+        } else if (frame.sa != before) {
+            frame.sa->prefetch();
+            before = frame.sa;
+        }
+    }
+    Work* ready[kMaxBatch];
+    size_t ready_count = 0;
+    before = nullptr;
+    for (size_t i = 0; i < count; i++) {
+        Frame& frame = *works[i].frame;
+        if (!frame.sa) {
+            continue;
+        }
+        if (Refusal refusal = check_sa(encap, works[i])) {
+            frame.drop(*refusal);
+            continue;
+        }
+        if (frame.sa != before) {
+            frame.sa->prefetch_key();
+            frame.sa->window().prefetch(works[i].sequence);
+            before = frame.sa;
+        }
+        ready[ready_count++] = &works[i];
+    }
+    size_t passed = 0;
+    for (size_t i = 0; i < ready_count;) {
+        size_t end = i + 1;
+        while (end < ready_count && ready[end]->frame->sa == ready[i]->frame->sa) {
+            end++;
+        }
+        passed += open_run(encap, ready + i, end - i);
+        i = end;
+    }
+    return passed;
+}
+
+}  // namespace nvo3::esp
