@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 include tests/fuzz/automake.mk
+include tests/interop/automake.mk
 # Tests of the sources themselves, and what only run-tests runs.
 dist_check_SCRIPTS += tests/check-layers tests/check-requirements
 TESTS += tests/check-layers tests/check-requirements
