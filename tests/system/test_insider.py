@@ -96,7 +96,7 @@ def test_key_of_one_network_is_no_key_of_another(lab, insider):
     """An SPI of hv2's that belongs to hv3, used by hv1 with its own key."""
     sender = Sender(lab, insider)
     hv2 = sender.hv2
-    foreign = next(sa for sa in hv2.sas() if sa["direction"] == "in" and sa["remote"] == lab.hosts["hv3"].ipv4)
+    foreign = next(sa for sa in hv2.sas() if sa["direction"] == "in" and sa["remote_ip"] == lab.hosts["hv3"].ipv4)
     sender.spi = foreign["spi"]
     before = hv2.counter("nvo3_drop_wrong_address")
     sender.send([sender.geneve(5001)] * 3)
@@ -176,12 +176,12 @@ def test_damaged_stream_ends_the_session(lab, insider, damage):
     """One TLS record flipped, sent twice, or cut by somebody on the way: nothing of it is adopted."""
     hv2 = lab.hosts["hv2"]
     insider.accept_offer()
-    before = [sa for sa in hv2.sas() if sa["direction"] == "out" and sa["remote"] == lab.hosts["hv1"].ipv4]
+    before = [sa for sa in hv2.sas() if sa["direction"] == "out" and sa["remote_ip"] == lab.hosts["hv1"].ipv4]
     insider.damage = DAMAGES[damage]
     body = field(1, 5001) + field(2, 1) + field(3, 0x5555) + field(4, 1) + field(5, 7) + field(6, bytes(16)) + field(7, 1) + field(8, 1024)
     insider.send(10 if damage != "replayed" else 5, body if damage != "replayed" else b"")
     insider.wait_closed()
-    after = [sa for sa in hv2.sas() if sa["direction"] == "out" and sa["remote"] == lab.hosts["hv1"].ipv4]
+    after = [sa for sa in hv2.sas() if sa["direction"] == "out" and sa["remote_ip"] == lab.hosts["hv1"].ipv4]
     assert {sa["spi"] for sa in after} <= {sa["spi"] for sa in before}
 
 
@@ -196,7 +196,7 @@ def test_flood_is_held_to_the_rate(lab, insider):
         for _ in range(1000):
             insider.send(5)
         begin, pongs = time.monotonic(), 0
-        old = {sa["spi"] for sa in hv3.sas() if sa["remote"] == hv2.ipv4}
+        old = {sa["spi"] for sa in hv3.sas() if sa["remote_ip"] == hv2.ipv4}
         hv3.appctl("peer/rekey", "hv2", target="hvagent")
         while time.monotonic() < begin + 4:
             try:

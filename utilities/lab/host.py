@@ -175,9 +175,18 @@ class Host:
                     f" ({status.get('nvo3_error') or self.error(port) or 'no error given'}; logs in {self.logdir})")
         wait_until(lambda: self.tunnel_state(port) == state, words, timeout, interval=0.1)
 
-    def counters(self):
-        """All counters of the switch, fresh; Interface statistics are refreshed every 5 s only."""
-        return self.appctl_json("nvo3/counters")
+    def counter(self, name):
+        """A counter of the switch, all peers together, fresh; Interface statistics are refreshed every 5 s only."""
+        return self.appctl_json("nvo3/counters")[name]
+
+    def drops(self):
+        """{reason: packets} of all that the switch refused."""
+        prefix = "nvo3_drop_"
+        return {name.removeprefix(prefix): value for name, value in self.appctl_json("nvo3/counters").items() if name.startswith(prefix)}
+
+    def sas(self):
+        """The switch's security associations, a dict each: direction (in, out), spi (int), remote_ip, encap, vni, cipher, ..."""
+        return [dict(sa, spi=int(sa["spi"], 16), direction=sa["direction"].removesuffix("bound")) for sa in self.appctl_json("nvo3/sa-list")]
 
     def log(self, daemon):
         """Text of a daemon's log."""
