@@ -216,6 +216,15 @@ authorize(Role receiver, Role sender, const Envelope& message, const VnPredicate
     return Decision::refused_role;
 }
 
+base::Status
+check_envelope(const Envelope& envelope)
+{
+    if (envelope.request_id() == 0) {
+        return malformed("a message without a number");
+    }
+    return check_body(envelope);
+}
+
 base::Result<Envelope>
 parse_envelope(base::ByteView frame)
 {
@@ -224,10 +233,7 @@ parse_envelope(base::ByteView frame)
         !envelope.ParseFromArray(frame.data(), static_cast<int>(frame.size()))) {
         return malformed("a frame that is not a control message");
     }
-    if (envelope.request_id() == 0) {
-        return malformed("a message without a number");
-    }
-    if (base::Status status = check_body(envelope); !status.ok()) {
+    if (base::Status status = check_envelope(envelope); !status.ok()) {
         return status.error();
     }
     return envelope;

@@ -45,9 +45,11 @@ enum class Decision : uint8_t {
 Decision authorize(Role receiver, Role sender, const Envelope& message,
                    const VnPredicate& vn_allowed);
 
-// Parses a frame and checks every field against control.proto: numbers in
-// range, sizes, texts bounded, exactly one known body.  EPROTO with a
-// sentence otherwise.
+// Every field against control.proto: numbers in range, sizes, texts bounded,
+// exactly one known body.  EPROTO with a sentence otherwise.
+base::Status check_envelope(const Envelope& envelope);
+
+// Parses and checks a frame.
 base::Result<Envelope> parse_envelope(base::ByteView frame);
 
 // "SaOffer"; for logs and audit.

@@ -47,3 +47,42 @@ $(lib_libnvo3control_a_OBJECTS): lib/control/control.pb.h
 
 nvo3_control_libs = lib/libnvo3control.a lib/libnvo3base.a \
 	$(PROTOBUF_LIBS) $(OPENSSL_LIBS) -lpthread
+
+check_PROGRAMS += tests/unit/control_tests
+TESTS += tests/unit/control_tests
+tests_unit_control_tests_SOURCES = \
+	tests/support/fake_clock.h \
+	tests/support/test_pki.cc \
+	tests/support/test_pki.h \
+	tests/unit/control/audit_test.cc \
+	tests/unit/control/handshake_test.cc \
+	tests/unit/control/identity_test.cc \
+	tests/unit/control/listener_test.cc \
+	tests/unit/control/parts_test.cc \
+	tests/unit/control/session_test.cc \
+	tests/unit/control/session_fixture.cc \
+	tests/unit/control/session_fixture.h \
+	tests/unit/control/tls_test.cc
+tests_unit_control_tests_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/support \
+	$(GTEST_CFLAGS) $(PROTOBUF_CFLAGS) $(OPENSSL_CFLAGS)
+tests_unit_control_tests_LDADD = $(nvo3_control_libs) $(GTEST_LIBS) -lgtest_main
+$(tests_unit_control_tests_OBJECTS): lib/control/control.pb.h
+
+check_PROGRAMS += tests/fuzz/control_framer.fuzz tests/fuzz/control_envelope.fuzz \
+	tests/fuzz/control_identity.fuzz
+TESTS += tests/fuzz/control_framer.fuzz tests/fuzz/control_envelope.fuzz \
+	tests/fuzz/control_identity.fuzz
+tests_fuzz_control_framer_fuzz_SOURCES = tests/fuzz/control_framer_fuzz.cc $(FUZZ_MAIN)
+tests_fuzz_control_framer_fuzz_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_control_framer_fuzz_LDADD = $(nvo3_control_libs)
+tests_fuzz_control_envelope_fuzz_SOURCES = tests/fuzz/control_envelope_fuzz.cc $(FUZZ_MAIN)
+tests_fuzz_control_envelope_fuzz_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_CFLAGS) $(OPENSSL_CFLAGS)
+tests_fuzz_control_envelope_fuzz_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_control_envelope_fuzz_LDADD = $(nvo3_control_libs)
+$(tests_fuzz_control_envelope_fuzz_OBJECTS): lib/control/control.pb.h
+tests_fuzz_control_identity_fuzz_SOURCES = tests/fuzz/control_identity_fuzz.cc $(FUZZ_MAIN)
+tests_fuzz_control_identity_fuzz_CPPFLAGS = $(AM_CPPFLAGS) $(OPENSSL_CFLAGS)
+tests_fuzz_control_identity_fuzz_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_control_identity_fuzz_LDADD = $(nvo3_control_libs)
+EXTRA_DIST += tests/fuzz/corpus/control_framer tests/fuzz/corpus/control_envelope \
+	tests/fuzz/corpus/control_identity

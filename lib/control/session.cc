@@ -230,6 +230,7 @@ void
 Session::Impl::on_handshake(const ErrorCode& error)
 {
     handshaking = false;
+    record.established = !error;
     if (session.state_ != State::handshake) {
         return;
     }
@@ -527,7 +528,12 @@ base::Result<uint64_t>
 Session::Impl::enqueue(Envelope& envelope, bool urgent)
 {
     envelope.set_request_id(next_id);
-    // Into a bounded buffer: what is too large is not serialised first.
+    // A message that the peer must take for an attack is a fault of ours: the
+    // owner hears of it, the session lives.
+    if (base::Status status = check_envelope(envelope); !status.ok()) {
+        return base::Error{EINVAL, std::string(message_name(envelope.body_case())) +
+                                       " not sent: it would be malformed"};
+    }
     const size_t size = envelope.ByteSizeLong();
     if (size > kMaxFrameSize) {
         return base::Error{EMSGSIZE, "a control message is larger than 64 KiB"};

@@ -120,7 +120,7 @@ public:
 
     // Queues a message; numbers it and returns its request_id, for the
     // in_reply_to of the answer.  Set only body and in_reply_to.  ENOTCONN if
-    // not open, ENOBUFS if the queue is full, EMSGSIZE.
+    // not open, ENOBUFS if the queue is full, EINVAL if a field is out of range.
     base::Result<uint64_t> send(Envelope message);
 
     // Tells the peer why, then closes; on_closed() follows (kind closed_by_us).

@@ -25,6 +25,12 @@ constexpr long kMaxPeerCertificates = 32768;  // Octets.
 // Names nobody: which key is meant is decided by the addresses.
 constexpr std::string_view kPskIdentity = "nvo3";
 
+const unsigned char*
+id_context()
+{
+    return reinterpret_cast<const unsigned char*>(kPskIdentity.data());
+}
+
 struct StoreContextDeleter {
     void operator()(X509_STORE_CTX* ctx) const noexcept { X509_STORE_CTX_free(ctx); }
 };
@@ -173,6 +179,8 @@ TlsContextBuilder::make(ControlLevel level, bool psk)
     const char* groups = level == ControlLevel::high ? "P-384:X25519" : "X25519:P-256:P-384";
     SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE);
+    // Only the certificates of the file: no search for issuers to send.
+    SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_max_early_data(ctx, 0);
     SSL_CTX_set_recv_max_early_data(ctx, 0);
@@ -404,13 +412,13 @@ TlsContextBuilder::judge(const TlsContext& context, X509_STORE_CTX* ctx)
     STACK_OF(X509)* chain = X509_STORE_CTX_get0_chain(ctx);
     const int size = sk_X509_num(chain);
     const Fingerprint anchor = fingerprint_of(sk_X509_value(chain, size - 1));
-    if (size == 1 && contains(context.pinned_, anchor)) {
-        // Trusted as itself: it could claim any name.
-        identity->kind = PeerIdentity::Kind::pinned;
-        return identity;
-    }
-    if (size == 1 || !contains(context.authorities_, anchor)) {
-        // A pinned certificate vouches for itself, not for others.
+    if (size < 2 || !contains(context.authorities_, anchor)) {
+        // A pinned certificate vouches for itself, not for others; and as it
+        // says so itself, its names prove nothing.
+        if (contains(context.pinned_, identity->fingerprint)) {
+            identity->kind = PeerIdentity::Kind::pinned;
+            return identity;
+        }
         return base::Error{EPERM, "the certificate '" + identity->name +
                                       "' is not issued by a CA that this host trusts (ca_cert)"};
     }
@@ -504,6 +512,7 @@ void
 TlsContextBuilder::set_psk(TlsContext* context, base::ByteView psk)
 {
     context->psk_ = std::make_unique<base::Secret>(psk);
+    SSL_CTX_set_session_id_context(context->native(), id_context(), kPskIdentity.size());
     SSL_CTX_set_psk_use_session_callback(context->native(), &TlsContextBuilder::psk_client);
     SSL_CTX_set_psk_find_session_callback(context->native(), &TlsContextBuilder::psk_server);
 }
@@ -535,9 +544,10 @@ TlsContextBuilder::psk_session(SSL* ssl)
               text.size(), key.data(), &size) ||
         SSL_SESSION_set1_master_key(session, key.data(), key.size()) != 1 ||
         SSL_SESSION_set_cipher(session, cipher) != 1 ||
+        // OpenSSL takes it for a session to resume, and wants it to be ours.
+        SSL_SESSION_set1_id_context(session, id_context(), kPskIdentity.size()) != 1 ||
         SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION) != 1) {
-        SSL_SESSION_free(session);
-        return nullptr;
+            return nullptr;
     }
     return session;
 }

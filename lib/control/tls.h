@@ -105,6 +105,9 @@ struct HandshakeRecord {
     // Set by the handshake.
     std::optional<PeerIdentity> peer;
     std::string refusal;  // why we refused the peer; empty if we did not
+    // Set by the session when the handshake has succeeded: from then on every
+    // handshake message counts (OpenSSL is "in init" again while it takes one).
+    bool established = false;
     unsigned post_handshake = 0;
     // Called when a peer sends handshake messages without end (key updates)
     // that no read ever shows.

@@ -39,6 +39,7 @@ alert_words(int alert, bool psk)
     case SSL_AD_CERTIFICATE_UNKNOWN:
         return "the peer does not accept our certificate: its log says why";
     case SSL_AD_DECRYPT_ERROR:
+    case SSL_AD_ILLEGAL_PARAMETER:  // OpenSSL's, for a PSK binder that is wrong
         return psk ? "the peer has another pre-shared key"
                    : "the peer could not verify our handshake";
     case SSL_AD_BAD_RECORD_MAC: return "the peer received altered data";
@@ -96,11 +97,11 @@ record_of(const SSL* ssl)
 void
 count_post_handshake(int write_p, int, int content_type, const void*, size_t, SSL* ssl, void*)
 {
-    if (write_p != 0 || content_type != SSL3_RT_HANDSHAKE || !SSL_is_init_finished(ssl)) {
+    HandshakeRecord* record = record_of(ssl);
+    if (write_p != 0 || content_type != SSL3_RT_HANDSHAKE || !record || !record->established) {
         return;
     }
-    HandshakeRecord* record = record_of(ssl);
-    if (record && ++record->post_handshake == kMaxPostHandshake && record->on_flood) {
+    if (++record->post_handshake == kMaxPostHandshake && record->on_flood) {
         record->on_flood();
     }
 }

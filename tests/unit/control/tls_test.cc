@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every way in which certificate files can be wrong, and that the sentence
+// names the file and what to do.
+#include "control/tls.h"
+
+#include <gtest/gtest.h>
+#include <openssl/pem.h>
+#include <sys/stat.h>
+
+#include "test_pki.h"
+
+namespace nvo3::tests {
+namespace {
+
+using control::ControlLevel;
+using control::TlsContext;
+using control::TlsFiles;
+
+class TlsFilesTest : public ::testing::Test {
+protected:
+    // The error's text; empty if all was well.
+    static std::string error(const TlsFiles& files)
+    {
+        const auto context = TlsContext::from_files(files, ControlLevel::standard);
+        return context.ok() ? "" : context.error().text;
+    }
+    Leaf leaf(const std::string& file, long not_before, long not_after)
+    {
+        return ca_.issue(file, {.uri = "spiffe://test.internal/nvo3/nve/" + file,
+                                .not_before = not_before, .not_after = not_after});
+    }
+
+    TempDir dir_;
+    TestCa ca_{dir_, "CA"};
+    TestCa other_{dir_, "other CA"};
+    Leaf hv1_ = ca_.host("hv1");
+    TlsFiles good_ = files_of(hv1_, ca_);
+};
+
+TEST_F(TlsFilesTest, Good)
+{
+    const auto context = TlsContext::from_files(good_, ControlLevel::high);
+    ASSERT_TRUE(context.ok()) << context.error().text;
+    EXPECT_EQ((*context)->own_identity().name, "hv1");
+    EXPECT_EQ((*context)->own_identity().role, control::Role::nve);
+    EXPECT_FALSE((*context)->is_psk());
+    EXPECT_EQ((*context)->level(), ControlLevel::high);
+    good_.crl = ca_.crl("crl.pem", {});
+    EXPECT_EQ(error(good_), "");
+}
+
+TEST_F(TlsFilesTest, MissingFiles)
+{
+    const std::string gone = dir_.file("gone");
+    TlsFiles files = good_;
+    files.certificate = gone;
+    EXPECT_EQ(error(files), "certificate " + gone + " does not exist: create it or correct its path");
+    files = good_;
+    files.private_key = gone;
+    EXPECT_EQ(error(files), "private key " + gone + " does not exist: create it or correct its path");
+    files = good_;
+    files.ca_cert = gone;
+    EXPECT_EQ(error(files), "CA certificate " + gone + " does not exist: create it or correct its path");
+    files = good_;
+    files.crl = gone;
+    EXPECT_EQ(error(files), "CRL " + gone + " does not exist: create it or correct its path");
+    files = good_;
+    files.pinned = {gone};
+    EXPECT_EQ(error(files), "peer certificate " + gone + " does not exist: create it or correct its path");
+    files = good_;
+    files.ca_cert = "";
+    EXPECT_EQ(error(files), "no CA certificate (ca_cert) is set: name its PEM file");
+    files.certificate = "";
+    EXPECT_EQ(error(files), "no certificate is set: name its PEM file");
+}
+
+TEST_F(TlsFilesTest, NotAFileOfThatKind)
+{
+    const std::string text = dir_.write("text", "this is no PEM file\n");
+    TlsFiles files = good_;
+    files.certificate = text;
+    EXPECT_EQ(error(files), "certificate " + text + " holds no PEM block 'BEGIN CERTIFICATE': give a PEM file");
+    files = good_;
+    files.private_key = hv1_.certificate_path;
+    EXPECT_EQ(error(files), "private key " + hv1_.certificate_path +
+                                " holds no PEM block 'BEGIN PRIVATE KEY': give a PEM file");
+    files = good_;
+    files.crl = text;
+    EXPECT_EQ(error(files), "CRL " + text + " holds no PEM block 'BEGIN X509 CRL': give a PEM file");
+    files = good_;
+    files.certificate = dir_.file("");
+    EXPECT_NE(error(files).find("is not a regular file"), std::string::npos);
+    files.certificate = dir_.write("empty", std::string(1, '\n'));
+    EXPECT_NE(error(files).find("holds no PEM block"), std::string::npos);
+    files.certificate = dir_.write("huge", std::string((1 << 20) + 1, 'x'));
+    EXPECT_NE(error(files).find("is larger than 1 MiB"), std::string::npos);
+    files = good_;
+    files.ca_cert = hv1_.certificate_path;
+    EXPECT_EQ(error(files), "CA certificate " + hv1_.certificate_path +
+                                " holds a certificate that is not of a CA: give the CA's own");
+}
+
+TEST_F(TlsFilesTest, FifoDoesNotBlock)
+{
+    const std::string fifo = dir_.file("fifo");
+    ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+    good_.certificate = fifo;
+    EXPECT_NE(error(good_).find("is not a regular file"), std::string::npos);
+}
+
+TEST_F(TlsFilesTest, DamagedBlockIsNotTheEnd)
+{
+    const std::string both = dir_.write(
+        "both", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    good_.ca_cert = both;
+    EXPECT_EQ(error(good_), "CA certificate " + both + " has a damaged PEM block: write the file anew");
+}
+
+TEST_F(TlsFilesTest, KeyOfAnotherCertificate)
+{
+    const Leaf hv2 = ca_.host("hv2");
+    good_.private_key = hv2.key_path;
+    EXPECT_EQ(error(good_), "private key " + hv2.key_path + " does not belong to certificate " +
+                                hv1_.certificate_path + ": give the pair that was made together");
+}
+
+TEST_F(TlsFilesTest, EncryptedKeyDoesNotAsk)
+{
+    const std::string path = dir_.file("encrypted.key");
+    FILE* file = fopen(path.c_str(), "w");
+    unsigned char word[] = "secret";
+    ASSERT_EQ(PEM_write_PrivateKey(file, hv1_.key.get(), EVP_aes_128_cbc(), word, 6, nullptr, nullptr), 1);
+    fclose(file);
+    good_.private_key = path;
+    EXPECT_NE(error(good_).find("is protected by a passphrase"), std::string::npos);
+}
+
+TEST_F(TlsFilesTest, Times)
+{
+    const Leaf old = leaf("old", -7200, -60);
+    EXPECT_EQ(error(files_of(old, ca_)).find("certificate " + old.certificate_path + " expired at 20"), 0u)
+        << error(files_of(old, ca_));
+    const Leaf young = leaf("young", 3600, 7200);
+    EXPECT_EQ(error(files_of(young, ca_)).find("certificate " + young.certificate_path + " is not valid before 20"), 0u);
+    const TestCa old_ca(dir_, "old CA", -60);
+    const Leaf leaf = old_ca.host("hv3");
+    EXPECT_EQ(error(files_of(leaf, old_ca)).find("CA certificate " + old_ca.path() + " expired at 20"), 0u);
+}
+
+TEST_F(TlsFilesTest, AnotherCa)
+{
+    good_.ca_cert = other_.path();
+    EXPECT_EQ(error(good_), "certificate " + hv1_.certificate_path + " is not issued by the CA in " +
+                                other_.path() +
+                                ": give the CA that issued it, or a certificate of that CA");
+}
+
+TEST_F(TlsFilesTest, Crls)
+{
+    good_.crl = ca_.crl("old.pem", {}, -60, -7200);
+    EXPECT_EQ(error(good_).find("CRL " + good_.crl + " expired at 20"), 0u) << error(good_);
+    good_.crl = ca_.crl("young.pem", {}, 7200, 3600);
+    EXPECT_EQ(error(good_).find("CRL " + good_.crl + " is not valid before 20"), 0u) << error(good_);
+    good_.crl = other_.crl("other.pem", {});
+    EXPECT_EQ(error(good_), "CRL " + good_.crl + " is not signed by the CA in " + ca_.path() +
+                                ": give the CRL of that CA");
+    good_.crl = ca_.crl("mine.pem", {&hv1_});
+    EXPECT_EQ(error(good_), "certificate " + hv1_.certificate_path + " is revoked by CRL " + good_.crl +
+                                ": get another certificate");
+}
+
+TEST_F(TlsFilesTest, OwnCertificateThatPeersWouldRefuse)
+{
+    const Leaf server_only = ca_.issue("server", {.uri = "spiffe://d/nvo3/nve/a", .usage = "serverAuth"});
+    EXPECT_NE(error(files_of(server_only, ca_)).find("is not for both TLS servers and clients"),
+              std::string::npos);
+    const Leaf king = ca_.issue("king", {.uri = "spiffe://d/nvo3/king/a"});
+    EXPECT_NE(error(files_of(king, ca_)).find("certificate " + king.certificate_path + " cannot be used: "),
+              std::string::npos);
+}
+
+TEST_F(TlsFilesTest, PskFile)
+{
+    const std::string path = dir_.write("psk", "0123456789abcdef\r\n");
+    auto psk = control::read_psk_file(path);
+    ASSERT_TRUE(psk.ok()) << psk.error().text;
+    EXPECT_EQ(psk->size(), 16u);
+    chmod(path.c_str(), 0640);
+    EXPECT_EQ(control::read_psk_file(path).error().text,
+              "pre-shared key " + path + " is open to others than its owner: chmod 0600 it");
+    EXPECT_FALSE(control::read_psk_file(dir_.write("blank", "\n")).ok());
+    EXPECT_EQ(control::read_psk_file(dir_.file("gone")).error().text,
+              "pre-shared key " + dir_.file("gone") + " does not exist: create it or correct its path");
+    EXPECT_FALSE(TlsContext::from_psk({}, ControlLevel::standard).ok());
+    EXPECT_FALSE(TlsContext::from_psk(base::Bytes(4097), ControlLevel::standard).ok());
+}
+
+TEST(ControlLevelText, Rows)
+{
+    EXPECT_EQ(*control::parse_control_level("standard"), ControlLevel::standard);
+    EXPECT_EQ(*control::parse_control_level("high"), ControlLevel::high);
+    EXPECT_FALSE(control::parse_control_level("High").ok());
+}
+
+}  // namespace
+}  // namespace nvo3::tests
