@@ -105,8 +105,12 @@ IpAddress::hash() const noexcept
     uint64_t high, low;
     memcpy(&high, octets_.data(), 8);
     memcpy(&low, octets_.data() + 8, 8);
-    uint64_t mixed = (high ^ (low * 0x9e3779b97f4a7c15)) * 0xbf58476d1ce4e5b9;
-    return static_cast<size_t>(mixed ^ mixed >> 29);
+    // Neighbours differ in the last octets of either half: every bit of the input
+    // must reach the low bits of the result (the finalizer of MurmurHash3).
+    uint64_t mixed = high * 0x9e3779b97f4a7c15 ^ low;
+    mixed = (mixed ^ mixed >> 33) * 0xff51afd7ed558ccd;
+    mixed = (mixed ^ mixed >> 33) * 0xc4ceb9fe1a85ec53;
+    return static_cast<size_t>(mixed ^ mixed >> 33);
 }
 
 }  // namespace nvo3::base

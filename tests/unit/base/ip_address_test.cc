@@ -5,7 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <unordered_set>
+#include <vector>
 
 namespace nvo3::base {
 namespace {
@@ -73,6 +75,21 @@ TEST(IpAddress, OrderAndHash)
     EXPECT_LT(ip("192.0.2.1"), ip("192.0.2.2"));
     std::unordered_set<IpAddress> set{ip("::1"), ip("::1"), ip("1.1.1.1")};
     EXPECT_EQ(set.size(), 2u);
+}
+
+TEST(IpAddress, NeighboursHashApart)
+{
+    // Into 1024 buckets by the low bits, as hash tables do.
+    for (const char* first : {"10.0.0.0", "2001:db8::", "2001:db8:0:1::"}) {
+        std::vector<int> buckets(1024);
+        for (uint16_t i = 0; i < 1024; i++) {
+            std::array<uint8_t, 16> octets = ip(first).bytes();
+            octets[14] = static_cast<uint8_t>(i >> 8);
+            octets[15] = static_cast<uint8_t>(i);
+            buckets[IpAddress(octets).hash() & 1023]++;
+        }
+        EXPECT_LT(*std::max_element(buckets.begin(), buckets.end()), 12) << first;
+    }
 }
 
 }  // namespace
