@@ -46,7 +46,7 @@ class Datagram:
 
     def __init__(self, frame):
         packet = frame[ETHERNET:]
-        self.destination_mac = frame[:6].hex(":")
+        self.destination_mac, self.source_mac = frame[:6].hex(":"), frame[6:12].hex(":")
         if packet[0] >> 4 == 4:
             size, addresses = (packet[0] & 15) * 4, packet[12:20]
             packet = packet[:int.from_bytes(packet[2:4], "big")]    # without Ethernet padding
@@ -59,7 +59,7 @@ class Datagram:
 
     def rebuild(self, *, payload=None, source=None, dport=None, sport=None, size=None):
         return ethernet(udp(source or self.source, self.destination, sport or self.sport, dport or self.dport,
-                            self.payload if payload is None else payload, size=size), self.destination_mac)
+                            self.payload if payload is None else payload, size=size), self.destination_mac, self.source_mac)
 
 
 def is_esp(frame, source=None, destination=None):
@@ -102,15 +102,20 @@ def esp_seal(key_and_salt, spi, sequence, inner):
 
 
 _INJECT = """
-import socket, sys
+import socket, sys, time
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 s.bind((sys.argv[1], 0))
-for line in sys.stdin:
+for number, line in enumerate(sys.stdin):
     s.send(bytes.fromhex(line))
+    if number % 16 == 15:
+        time.sleep(0.01)
 """
 
 
 def inject(ns, interface, frames):
-    """Sends raw frames out of an interface of a namespace; returns when all are sent."""
+    """Sends raw frames out of an interface of a namespace; returns when all are sent.
+
+    Not faster than a socket of the receiver can hold while the machine is busy: what the kernel drops proves nothing.
+    """
     subprocess.run(net.inside(ns) + ["/usr/bin/python3", "-c", _INJECT, interface], check=True, text=True,
                    input="".join(frame.hex() + "\n" for frame in frames), timeout=60)

@@ -43,7 +43,7 @@ def test_only_esp_crosses(lab):
     before = hv1.counter("nvo3_sealed"), hv2.counter("nvo3_opened")
     with lab.capture() as capture:
         assert pings_with_pattern(lab) == 10
-        report = lab.vms["vm1"].iperf(lab.vms["vm2"], seconds=1)
+        report = lab.vms["vm1"].iperf(lab.vms["vm2"], "-b", "40M", seconds=1)   # no more than tcpdump can follow on a busy machine
         assert report["end"]["sum_received"]["bytes"] > 1_000_000
     summary = capture.summary()
     assert summary.other == 0, summary.strangers
@@ -163,7 +163,8 @@ def test_key_flow_other_network_is_dropped(flow_lab):
         before = hv1.counter("nvo3_drop_no_sa")
         with flow_lab.capture() as capture:
             assert vm1.ping(vm2, 5, interval=0.02) == 0
-        assert capture.summary().esp == 0 and capture.summary().other == 0
+        assert not [f for f in capture.frames() if wire.is_esp(f, source=hv1.ipv4)]
+        assert capture.summary().other == 0
         assert hv1.counter("nvo3_drop_no_sa") >= before + 5
     finally:
         hv1.ofctl("--strict", "del-flows", "br-int", f"priority=40000,{flow}")

@@ -28,7 +28,7 @@ class Capture:
         self._interface = interface
         self.dropped = None         # known after stop()
         self._process = subprocess.Popen(
-            net.inside(ns) + ["tcpdump", "-U", "-n", "--immediate-mode", "-B", "16384", "-s", str(snap), "-i", interface,
+            net.inside(ns) + ["tcpdump", "-U", "-n", "--immediate-mode", "-B", "65536", "-s", str(snap), "-i", interface,
                               "-w", self.path] + ([f"({expression}) or ether proto {pcap.MARKER_ETHERTYPE}"] if expression else []),
             stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
         words = []

@@ -22,7 +22,9 @@ def add_namespace(ns):
     run(["ip", "-n", ns, "link", "set", "lo", "up"])
     # No router solicitations and duplicate address detection: a capture shows what the tunnels do and little else.
     sysctl(ns, "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1",
-           "net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.default.accept_ra=0")
+           "net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.default.accept_ra=0",
+           # An uplink without address must not answer ARP for the bridge above it, with a MAC that bypasses the switch.
+           "net.ipv4.conf.all.arp_ignore=1")
 
 
 def delete_namespace(ns):

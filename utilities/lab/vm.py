@@ -46,6 +46,11 @@ class Vm:
         """Waits until a ping is answered."""
         wait_until(lambda: self.ping(other), f"{self.name} reaches {getattr(other, 'name', other)}", timeout, interval=0)
 
+    def know(self, other):
+        """Makes two VMs neighbours that need no ARP any more."""
+        for one, two in ((self, other), (other, self)):
+            net.ip(one.ns, f"neigh replace {two.address} lladdr {two.mac} dev eth0 nud permanent")
+
     def background_ping(self, other, interval=0.02):
         """A ping that runs until stop() of what is returned, which gives (sent, received)."""
         return BackgroundPing(self, other, interval)
@@ -73,9 +78,8 @@ class BackgroundPing:
     """Pings until stopped."""
 
     def __init__(self, vm, other, interval):
-        # Known neighbours: while ARP goes unanswered the kernel would hold the packets back, and traffic is the point.
-        for one, two in ((vm, other), (other, vm)):
-            net.ip(one.ns, f"neigh replace {two.address} lladdr {two.mac} dev eth0 nud permanent")
+        # While ARP goes unanswered the kernel would hold the packets back, and traffic is the point.
+        vm.know(other)
         self._process = subprocess.Popen(net.inside(vm.ns) + ["ping", "-n", "-q", "-i", str(interval), other.address],
                                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL)
 
