@@ -32,3 +32,22 @@ if HAVE_IPSEC_MB
 lib_libnvo3esp_a_CPPFLAGS += -DHAVE_IPSEC_MB=1
 endif
 EXTRA_DIST += lib/esp/README.md
+
+check_PROGRAMS += tests/unit/esp_tests
+TESTS += tests/unit/esp_tests
+tests_unit_esp_tests_SOURCES = \
+	tests/support/esp_packets.cc \
+	tests/support/esp_packets.h \
+	tests/unit/esp/aead_test.cc \
+	tests/unit/esp/decap_test.cc \
+	tests/unit/esp/encap_test.cc \
+	tests/unit/esp/replay_window_test.cc \
+	tests/unit/esp/sa_protocol_test.cc \
+	tests/unit/esp/sa_runtime_test.cc \
+	tests/unit/esp/sad_test.cc \
+	tests/unit/esp/wire_test.cc
+tests_unit_esp_tests_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/support $(GTEST_CFLAGS)
+tests_unit_esp_tests_LDADD = \
+	lib/libnvo3esp.a \
+	lib/libnvo3base.a \
+	$(IPSEC_MB_LIBS) $(OPENSSL_LIBS) $(GTEST_LIBS) -lgtest_main -lpthread
