@@ -1,3 +1,77 @@
 # SPDX-License-Identifier: Apache-2.0
+sbin_PROGRAMS += hvagent/hvagent
+
+# All but what touches OVS, so that tests need none of it.
+noinst_LIBRARIES += hvagent/libhvagent.a
+hvagent_libhvagent_a_SOURCES = \
+	hvagent/agent.cc \
+	hvagent/agent.h \
+	hvagent/config.cc \
+	hvagent/config.h \
+	hvagent/credentials.cc \
+	hvagent/credentials.h \
+	hvagent/keying.cc \
+	hvagent/keying.h \
+	hvagent/options.cc \
+	hvagent/options.h \
+	hvagent/peer.cc \
+	hvagent/peer.h \
+	hvagent/peers.cc \
+	hvagent/peers.h \
+	hvagent/privileges.cc \
+	hvagent/privileges.h \
+	hvagent/sa_client.cc \
+	hvagent/sa_client.h \
+	hvagent/show.cc \
+	hvagent/show.h \
+	hvagent/view.h
+hvagent_libhvagent_a_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_CFLAGS) $(OPENSSL_CFLAGS)
+$(hvagent_libhvagent_a_OBJECTS): lib/control/control.pb.h
+
+# The C side of the adapters, with OVS's headers and OVS's config.h.
+noinst_LIBRARIES += hvagent/libhvagentovs.a
+hvagent_libhvagentovs_a_SOURCES = \
+	hvagent/ovs_daemon.c \
+	hvagent/ovs_daemon.h \
+	hvagent/ovsdb_adapter.c \
+	hvagent/ovsdb_adapter.h
+hvagent_libhvagentovs_a_CPPFLAGS = -I$(top_srcdir) $(OVS_CPPFLAGS)
+$(hvagent_libhvagentovs_a_OBJECTS): $(OVS_STAMP)
+
+hvagent_hvagent_SOURCES = \
+	hvagent/commands.cc \
+	hvagent/commands.h \
+	hvagent/main.cc \
+	hvagent/ovs_feed.cc \
+	hvagent/ovs_feed.h
+hvagent_hvagent_CPPFLAGS = $(hvagent_libhvagent_a_CPPFLAGS)
+nvo3_hvagent_libs = \
+	hvagent/libhvagent.a \
+	lib/libnvo3control.a \
+	lib/libnvo3esp.a \
+	lib/libnvo3base.a
+hvagent_hvagent_LDADD = hvagent/libhvagentovs.a $(nvo3_hvagent_libs) $(OVS_LIBS) \
+	$(PROTOBUF_LIBS) $(IPSEC_MB_LIBS) $(OPENSSL_LIBS) $(BOOST_LIBS) -lpthread
+EXTRA_hvagent_hvagent_DEPENDENCIES = $(OVS_STAMP) hvagent/libhvagentovs.a $(nvo3_hvagent_libs)
+$(hvagent_hvagent_OBJECTS): lib/control/control.pb.h
+
+EXTRA_DIST += hvagent/README.md
+dist_man_MANS += doc/man/hvagent.8
+
+check_PROGRAMS += tests/unit/hvagent_tests
+TESTS += tests/unit/hvagent_tests
+tests_unit_hvagent_tests_SOURCES = \
+	tests/support/fake_switch.cc \
+	tests/support/fake_switch.h \
+	tests/unit/hvagent/agent_test.cc \
+	tests/unit/hvagent/config_test.cc \
+	tests/unit/hvagent/keying_test.cc \
+	tests/unit/hvagent/show_test.cc
+tests_unit_hvagent_tests_CPPFLAGS = $(hvagent_libhvagent_a_CPPFLAGS) $(GTEST_CFLAGS) \
+	-DNVO3_PKI='"$(abs_top_srcdir)/utilities/nvo3-pki"'
+tests_unit_hvagent_tests_LDADD = $(nvo3_hvagent_libs) $(PROTOBUF_LIBS) $(IPSEC_MB_LIBS) \
+	$(OPENSSL_LIBS) $(BOOST_LIBS) $(GTEST_LIBS) -lgtest_main -lpthread
+$(tests_unit_hvagent_tests_OBJECTS): lib/control/control.pb.h
+
 dist_check_SCRIPTS += tests/unit/hvagent/nvo3_pki_test.sh
 TESTS += tests/unit/hvagent/nvo3_pki_test.sh

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The agent: an I/O thread with all peers, fed by the OVS thread.  The two share
+// immutable values only: configurations go one way, views the other.
+//
+// Place: made by main.cc.  Thread: all functions on the OVS thread.
+#ifndef HVAGENT_AGENT_H
+#define HVAGENT_AGENT_H
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <future>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "control/audit.h"
+#include "hvagent/config.h"
+#include "hvagent/peers.h"
+#include "hvagent/view.h"
+
+namespace nvo3::agent {
+
+class Agent {
+public:
+    struct Options {
+        std::string sa_socket;
+        std::string audit_log;      // empty: none but the ring
+        SessionTiming timing;
+    };
+
+    // Starts the I/O thread; after daemonising.  Fails if the audit log cannot be
+    // opened.
+    static base::Result<std::unique_ptr<Agent>> start(Options, const base::Clock& = base::system_clock());
+    // Says goodbye to the peers and ends the thread; at most about two seconds.
+    ~Agent();
+
+    // The database's contents; never blocks.
+    void configure(const RawConfig&);
+
+    // Each waits for the I/O thread, at most five seconds.
+    base::Result<std::shared_ptr<const AgentView>> view();
+    base::Status rekey(const std::string& peer);
+    base::Status reload();
+
+    control::AuditLog& audit() { return *audit_; }
+
+private:
+    Agent(Options, std::unique_ptr<control::AuditLog>, const base::Clock&);
+
+    // Runs 'work' on the I/O thread and waits for what it returns.
+    template <class T>
+    base::Result<T> ask(std::function<base::Result<T>()> work);
+
+    std::unique_ptr<control::AuditLog> audit_;
+    std::shared_ptr<const Config> config_;      // OVS thread: the last one made
+    boost::asio::io_context io_;
+    boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+    std::unique_ptr<Peers> peers_;              // I/O thread
+    std::promise<void> done_;                   // the thread is about to end
+    std::thread thread_;
+};
+
+}  // namespace nvo3::agent
+#endif

@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See config.h.  The names of keys and options are those of ovs-nvo3.conf(5).
+#include "hvagent/config.h"
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <string_view>
+
+namespace nvo3::agent {
+namespace {
+
+constexpr uint16_t kDefaultPort = 6652;
+
+std::string_view trim(std::string_view text)
+{
+    auto first = text.find_first_not_of(" \t");
+    if (first == text.npos) {
+        return {};
+    }
+    return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+const std::string* find(const StringMap& map, const std::string& key)
+{
+    auto it = map.find(key);
+    return it == map.end() ? nullptr : &it->second;
+}
+
+// Of either IP version.
+bool is_any(const base::IpAddress& address)
+{
+    return address.is_unspecified() || address == *base::IpAddress::parse("0.0.0.0");
+}
+
+// ---- Open_vSwitch other_config ----
+
+class GlobalReader {
+public:
+    GlobalReader(const StringMap& values, const Config& fallback, Config& out)
+        : values_(values), fallback_(fallback), out_(out)
+    {
+    }
+
+    void read()
+    {
+        file("certificate", out_.certificate);
+        file("private_key", out_.private_key);
+        file("ca_cert", out_.ca_cert);
+        file("nvo3-crl", out_.crl);
+        listen();
+        role();
+        level();
+        uint64_t seconds = 3600;
+        number("nvo3-rekey-seconds", 1, 86400, static_cast<uint64_t>(fallback_.rekey_after.count()), seconds);
+        out_.rekey_after = std::chrono::seconds(seconds);
+        number("nvo3-rekey-bytes", 0, UINT64_MAX, fallback_.rekey_bytes, out_.rekey_bytes);
+        number("nvo3-control-rate", 1, 1000000, fallback_.control_rate, out_.control_rate);
+        number("nvo3-control-burst", 1, 1000000, fallback_.control_burst, out_.control_burst);
+        unknown_keys();
+    }
+
+private:
+    void problem(std::string text) { out_.problems.push_back({"", std::move(text)}); }
+
+    const std::string* take(const char* key)
+    {
+        known_.insert(key);
+        return find(values_, key);
+    }
+
+    void file(const char* key, std::string& field)
+    {
+        if (const std::string* value = take(key)) {
+            field = *value;
+        }
+    }
+
+    template <class Number>
+    void number(const char* key, uint64_t low, uint64_t high, uint64_t previous, Number& field)
+    {
+        const std::string* value = take(key);
+        if (!value) {
+            return;
+        }
+        auto parsed = base::parse_number(*value, high);
+        if (parsed && *parsed >= low) {
+            field = static_cast<Number>(*parsed);
+            return;
+        }
+        field = static_cast<Number>(previous);
+        std::string range = high == UINT64_MAX ? "a number" : "a number from " + std::to_string(low) + " to " + std::to_string(high);
+        problem("other_config:" + std::string(key) + "=" + *value + " is not " + range + "; " + std::to_string(previous) +
+                " stays in force");
+    }
+
+    void listen()
+    {
+        const std::string* value = take("nvo3-listen");
+        if (!value || parse_listen(*value)) {
+            return;
+        }
+        out_.listen_address = fallback_.listen_address;
+        out_.listen_dual_stack = fallback_.listen_dual_stack;
+        out_.listen_port = fallback_.listen_port;
+        problem("other_config:nvo3-listen=" + *value +
+                " is not of the form ADDRESS:PORT or [ADDRESS]:PORT; the former address stays in force");
+    }
+
+    bool parse_listen(std::string_view text)
+    {
+        std::string_view host = text, port;
+        if (text.starts_with('[')) {
+            auto close = text.find(']');
+            if (close == text.npos) {
+                return false;
+            }
+            host = text.substr(1, close - 1);
+            port = text.substr(close + 1);
+        } else if (auto colon = text.find(':'); colon != text.npos) {
+            host = text.substr(0, colon);
+            port = text.substr(colon);
+        }
+        uint64_t number = kDefaultPort;
+        if (!port.empty()) {
+            auto parsed = base::parse_number(port.substr(1), 65535);
+            if (port.front() != ':' || !parsed || *parsed == 0) {
+                return false;
+            }
+            number = *parsed;
+        }
+        auto address = base::IpAddress::parse(host);
+        if (!address) {
+            return false;
+        }
+        out_.listen_dual_stack = host == "::";
+        out_.listen_address = is_any(*address) ? base::IpAddress{} : *address;
+        out_.listen_port = static_cast<uint16_t>(number);
+        return true;
+    }
+
+    void role()
+    {
+        const std::string* value = take("nvo3-role");
+        if (value && *value != "nve") {
+            problem("other_config:nvo3-role=" + *value + " is not available; this agent works as nve");
+        }
+        if (take("nvo3-nva")) {
+            problem("other_config:nvo3-nva is set, but this agent does not use an NVA yet; tunnel ports say who the peers are");
+        }
+    }
+
+    void level()
+    {
+        const std::string* value = take("nvo3-control-level");
+        if (!value || *value == "standard") {
+            return;
+        }
+        if (*value == "high") {
+            out_.control_level = ControlLevel::high;
+            return;
+        }
+        out_.control_level = fallback_.control_level;
+        problem("other_config:nvo3-control-level=" + *value + " is neither standard nor high; the former level stays in force");
+    }
+
+    // A mistyped key would otherwise be a setting that silently does nothing.
+    void unknown_keys()
+    {
+        for (const auto& [key, value] : values_) {
+            if (key.starts_with("nvo3-") && !known_.contains(key)) {
+                problem("other_config:" + key + " is not a key of ovs-nvo3; see ovs-nvo3.conf(5)");
+            }
+        }
+    }
+
+    const StringMap& values_;
+    const Config& fallback_;
+    Config& out_;
+    std::set<std::string> known_;
+};
+
+// ---- Interface options ----
+
+class TunnelReader {
+public:
+    TunnelReader(const RawTunnel& raw, const Tunnel* previous, std::vector<Problem>& problems)
+        : raw_(raw), previous_(previous), problems_(problems)
+    {
+    }
+
+    std::optional<Tunnel> read()
+    {
+        tunnel_.port = raw_.name;
+        tunnel_.encap = raw_.type == "vxlan" ? base::Encap::vxlan : base::Encap::geneve;
+        if (previous_ && previous_->encap != tunnel_.encap) {
+            previous_ = nullptr;
+        }
+        remote();
+        local();
+        vnis();
+        cipher();
+        replay_window();
+        text("remote_name", tunnel_.remote_name);
+        text("remote_cert", tunnel_.remote_cert);
+        text("psk", tunnel_.psk);
+        if (!tunnel_.psk.empty() && !(tunnel_.remote_name.empty() && tunnel_.remote_cert.empty())) {
+            // Silently ignoring the name would authenticate less than was asked for.
+            unusable("options:psk excludes remote_name and remote_cert: remove one or the other");
+        }
+        for (const auto& [key, value] : raw_.options) {
+            if (key.starts_with("nvo3_") && key != "nvo3_vnis") {
+                problem("options:" + key + " is not an option of ovs-nvo3; see ovs-nvo3.conf(5)");
+            }
+        }
+        return usable_ ? std::optional(tunnel_) : std::nullopt;
+    }
+
+private:
+    const std::string* option(const char* key) const { return find(raw_.options, key); }
+    void problem(std::string text) { problems_.push_back({raw_.name, std::move(text)}); }
+    void unusable(std::string text)
+    {
+        problem(std::move(text));
+        usable_ = false;
+    }
+    // The former value of one option, or the tunnel cannot be used.
+    template <class Field>
+    void refuse(Field Tunnel::*field, std::string text)
+    {
+        if (previous_) {
+            problem(text + "; the former value stays in force");
+            tunnel_.*field = previous_->*field;
+        } else {
+            unusable(std::move(text));
+        }
+    }
+
+    void text(const char* key, std::string& field)
+    {
+        if (const std::string* value = option(key)) {
+            field = *value;
+            if (field.empty()) {
+                unusable("options:" + std::string(key) + " is empty: remove it or give it a value");
+            }
+        }
+    }
+
+    void remote()
+    {
+        const std::string* value = option("remote_ip");
+        if (!value) {
+            unusable("options:remote_ip is missing: name the peer's underlay address, or 'flow'");
+        } else if (*value == "flow") {
+            tunnel_.flow_remote = true;
+        } else if (auto address = base::IpAddress::parse(*value); address && !is_any(*address) && !address->is_multicast()) {
+            tunnel_.remote = *address;
+        } else {
+            // A former remote_ip must not live on under a new one's name.
+            unusable("options:remote_ip=" + *value + " is not the IP address of a host");
+        }
+    }
+
+    void local()
+    {
+        const std::string* value = option("local_ip");
+        if (!value || *value == "flow") {
+            return;
+        }
+        auto address = base::IpAddress::parse(*value);
+        if (!address) {
+            refuse(&Tunnel::local, "options:local_ip=" + *value + " is not an IP address");
+        } else if (is_any(*address)) {
+            tunnel_.local = {};
+        } else if (!tunnel_.flow_remote && address->is_v4() != tunnel_.remote.is_v4()) {
+            refuse(&Tunnel::local, "options:local_ip=" + *value + " is not of the IP version of remote_ip");
+        } else {
+            tunnel_.local = *address;
+        }
+    }
+
+    // The VNIs of in_key and out_key, or of nvo3_vnis where a key is "flow".
+    void vnis()
+    {
+        std::set<base::Vni> found;
+        bool flow = false;
+        for (const char* key : {"in_key", "out_key"}) {
+            const char* name = option(key) ? key : "key";
+            const std::string* value = option(name);
+            if (!value) {
+                found.insert(base::Vni(0));
+            } else if (*value == "flow") {
+                flow = true;
+            } else if (auto vni = base::Vni::parse(*value)) {
+                found.insert(*vni);
+            } else {
+                return refuse(&Tunnel::vnis, "options:" + std::string(name) + "=" + *value + " is neither a VNI (0 to 16777215) nor 'flow'");
+            }
+        }
+        const std::string* list = option("nvo3_vnis");
+        if (list && !flow) {
+            problem("options:nvo3_vnis is for key=flow only and is ignored");
+        } else if (flow && !list) {
+            return refuse(&Tunnel::vnis, "options:key=flow needs nvo3_vnis, the list of VNIs that this port may carry");
+        } else if (flow && !parse_list(*list, found)) {
+            return refuse(&Tunnel::vnis, "options:nvo3_vnis=" + *list + " is not a comma-separated list of VNIs (0 to 16777215)");
+        }
+        tunnel_.vnis.assign(found.begin(), found.end());
+    }
+
+    static bool parse_list(std::string_view text, std::set<base::Vni>& out)
+    {
+        while (true) {
+            auto comma = text.find(',');
+            auto vni = base::Vni::parse(trim(text.substr(0, comma)));
+            if (!vni) {
+                return false;
+            }
+            out.insert(*vni);
+            if (comma == text.npos) {
+                return true;
+            }
+            text.remove_prefix(comma + 1);
+        }
+    }
+
+    void cipher()
+    {
+        const std::string* level = option("security_level");
+        const std::string* name = option("cipher");
+        if (level && name) {
+            return refuse(&Tunnel::cipher, "options:security_level and options:cipher exclude each other: remove one");
+        }
+        auto parsed = name ? esp::cipher_from_name(*name) : esp::cipher_from_level(level ? *level : "confidential");
+        if (parsed) {
+            tunnel_.cipher = *parsed;
+        } else if (name) {
+            refuse(&Tunnel::cipher, "options:cipher=" + *name +
+                                        " is not one of aes128gcm, aes256gcm, aes128gmac, aes256gmac, chacha20poly1305");
+        } else {
+            refuse(&Tunnel::cipher, "options:security_level=" + *level + " is not one of integrity, confidential, high");
+        }
+    }
+
+    void replay_window()
+    {
+        const std::string* value = option("replay_window");
+        if (!value) {
+            return;
+        }
+        auto size = base::parse_number(*value, 8192);
+        if (size && *size >= 64 && (*size & (*size - 1)) == 0) {
+            tunnel_.replay_window = static_cast<uint32_t>(*size);
+        } else {
+            refuse(&Tunnel::replay_window, "options:replay_window=" + *value + " is not a power of two from 64 to 8192");
+        }
+    }
+
+    const RawTunnel& raw_;
+    const Tunnel* previous_;
+    std::vector<Problem>& problems_;
+    Tunnel tunnel_;
+    bool usable_ = true;
+};
+
+// Ports that share a peer must agree on who it is, and on the cipher where they share a
+// network too.  The first by name wins, so that the outcome does not hang on row order.
+void settle_conflicts(Config& config)
+{
+    std::vector<Tunnel> kept;
+    for (Tunnel& tunnel : config.tunnels) {
+        std::string clash;
+        for (const Tunnel& other : kept) {
+            if (tunnel.flow_remote || other.flow_remote || tunnel.remote != other.remote) {
+                continue;
+            }
+            if (tunnel.remote_name != other.remote_name || tunnel.remote_cert != other.remote_cert || tunnel.psk != other.psk) {
+                clash = "remote_name, remote_cert and psk must be those of port " + other.port + ", which has the same remote_ip";
+            } else if (tunnel.local != other.local) {
+                clash = "local_ip must be that of port " + other.port + ", which has the same remote_ip";
+            } else if (tunnel.encap == other.encap && tunnel.cipher != other.cipher &&
+                       std::ranges::find_first_of(tunnel.vnis, other.vnis) != tunnel.vnis.end()) {
+                clash = "the cipher must be that of port " + other.port + ", which shares remote_ip and VNI";
+            }
+        }
+        if (clash.empty()) {
+            kept.push_back(std::move(tunnel));
+        } else {
+            config.problems.push_back({tunnel.port, clash});
+        }
+    }
+    config.tunnels = std::move(kept);
+}
+
+}  // namespace
+
+std::string to_string(const ChannelId& id)
+{
+    return std::string(to_string(id.encap)) + " VNI " + std::to_string(id.vni.value);
+}
+
+std::shared_ptr<const Config> make_config(const RawConfig& raw, const Config* previous)
+{
+    auto config = std::make_shared<Config>();
+    const Config defaults;
+    GlobalReader(raw.other_config, previous ? *previous : defaults, *config).read();
+
+    std::vector<const RawTunnel*> rows;
+    for (const RawTunnel& row : raw.tunnels) {
+        rows.push_back(&row);
+    }
+    std::ranges::sort(rows, {}, &RawTunnel::name);
+    for (const RawTunnel* row : rows) {
+        const Tunnel* former = nullptr;
+        if (previous) {
+            auto it = std::ranges::find(previous->tunnels, row->name, &Tunnel::port);
+            former = it == previous->tunnels.end() ? nullptr : &*it;
+        }
+        if (auto tunnel = TunnelReader(*row, former, config->problems).read()) {
+            config->tunnels.push_back(std::move(*tunnel));
+        }
+    }
+    settle_conflicts(*config);
+    return config;
+}
+
+}  // namespace nvo3::agent

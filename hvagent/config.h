@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the operator configured, as one immutable value.
+//
+// Place: made from the rows that the OVSDB adapter delivers; knows neither OVS
+// nor files.  Thread: values, any thread; a Config does not change once made.
+#ifndef HVAGENT_CONFIG_H
+#define HVAGENT_CONFIG_H
+
+#include <chrono>
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/ip_address.h"
+#include "esp/cipher.h"
+
+namespace nvo3::agent {
+
+using StringMap = std::map<std::string, std::string>;
+
+// The database's rows as they are: nothing checked yet.
+struct RawTunnel {
+    std::string name;
+    std::string type;       // "geneve" or "vxlan"
+    StringMap options;
+};
+struct RawConfig {
+    StringMap other_config;
+    std::vector<RawTunnel> tunnels;
+};
+
+// Why a value was not taken: a sentence that names key, value and what is right.
+struct Problem {
+    std::string port;       // empty: concerns all ports
+    std::string text;
+    bool operator==(const Problem&) const = default;
+};
+
+// One virtual network over one encapsulation with one peer: what an SA is for.
+struct ChannelId {
+    base::Encap encap{};
+    base::Vni vni{0};
+    auto operator<=>(const ChannelId&) const = default;
+};
+std::string to_string(const ChannelId&);
+
+struct Tunnel {
+    std::string port;               // name of the Interface
+    base::Encap encap{};
+    bool flow_remote = false;       // remote_ip=flow: peers known by other ports
+    base::IpAddress remote;         // unspecified if flow_remote
+    base::IpAddress local;          // unspecified: any
+    std::vector<base::Vni> vnis;    // sorted, without duplicates
+    esp::Cipher cipher{};
+    uint32_t replay_window = 1024;
+    std::string remote_name;        // empty: any nve of our trust domain
+    std::string remote_cert;        // file; empty: none
+    std::string psk;                // file or the key itself; empty: certificates
+    bool operator==(const Tunnel&) const = default;
+};
+
+enum class ControlLevel { standard, high };
+
+struct Config {
+    std::string certificate, private_key, ca_cert, crl;     // files
+    base::IpAddress listen_address;                         // unspecified: any IPv4
+    bool listen_dual_stack = false;                         // [::]
+    uint16_t listen_port = 6652;                            // ours, and the peers'
+    ControlLevel control_level = ControlLevel::standard;
+    std::chrono::seconds rekey_after{3600};
+    uint64_t rekey_bytes = 0;                               // 0: the cipher's own limit
+    uint32_t control_rate = 200, control_burst = 400;       // messages per second / at once
+    std::vector<Tunnel> tunnels;                            // usable ones, by port name
+    std::vector<Problem> problems;
+};
+
+// Never fails: what is wrong becomes a problem and keeps the value of
+// 'previous' (may be null), or else the default; a tunnel that cannot be used at
+// all is left out.  Other tunnels are unaffected.
+std::shared_ptr<const Config> make_config(const RawConfig&, const Config* previous);
+
+}  // namespace nvo3::agent
+#endif

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See credentials.h.
+#include "hvagent/credentials.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace nvo3::agent {
+namespace {
+
+control::ControlLevel to_control(ControlLevel level)
+{
+    return level == ControlLevel::high ? control::ControlLevel::high : control::ControlLevel::standard;
+}
+
+}  // namespace
+
+Credentials::Credentials(std::vector<std::string> files, Load load) : files_(std::move(files)), load_(std::move(load)) {}
+
+// Also of files that are not there: their appearance is a change.
+std::string Credentials::stamp() const
+{
+    std::string stamp;
+    for (const std::string& file : files_) {
+        struct stat status {};
+        if (stat(file.c_str(), &status) != 0) {
+            stamp += std::to_string(errno) + ";";
+            continue;
+        }
+        for (uint64_t number : {uint64_t{status.st_dev}, uint64_t{status.st_ino}, static_cast<uint64_t>(status.st_size),
+                                static_cast<uint64_t>(status.st_mtim.tv_sec), static_cast<uint64_t>(status.st_mtim.tv_nsec),
+                                static_cast<uint64_t>(status.st_ctim.tv_sec), static_cast<uint64_t>(status.st_ctim.tv_nsec)}) {
+            stamp += std::to_string(number) + ",";
+        }
+        stamp += ";";
+    }
+    return stamp;
+}
+
+bool Credentials::refresh(bool force)
+{
+    if (!load_) {
+        return false;
+    }
+    // Taken before reading: a change in between shows at the next call.  After a failure
+    // time alone may mend it (not yet valid), so it is tried each time.
+    std::string now = stamp();
+    if (!force && now == stamp_ && problem_.empty()) {
+        return false;
+    }
+    stamp_ = std::move(now);
+    auto loaded = load_();
+    if (!loaded) {
+        problem_ = loaded.error().text;
+        if (loaded.error().code != ENOKEY || !context_) {
+            return false;
+        }
+        context_.reset();
+        return true;
+    }
+    problem_.clear();
+    context_ = std::move(*loaded);
+    return true;
+}
+
+Credentials certificate_credentials(const Config& config, std::vector<std::string> pinned)
+{
+    control::TlsFiles files{config.certificate, config.private_key, config.ca_cert, config.crl, std::move(pinned)};
+    std::vector<std::string> paths{files.certificate, files.private_key, files.ca_cert};
+    if (!files.crl.empty()) {
+        paths.push_back(files.crl);
+    }
+    paths.insert(paths.end(), files.pinned.begin(), files.pinned.end());
+    return Credentials(std::move(paths), [files, level = to_control(config.control_level)]() -> base::Result<ContextPtr> {
+        for (const auto& [key, value] : {std::pair{"certificate", &files.certificate}, {"private_key", &files.private_key}}) {
+            if (value->empty()) {
+                return base::Error{ENOKEY, std::string("other_config:") + key + " is not set: give the path of a PEM file"};
+            }
+        }
+        if (files.ca_cert.empty() && files.pinned.empty()) {
+            return base::Error{ENOKEY, "other_config:ca_cert is not set: give the path of a PEM file"};
+        }
+        auto context = control::TlsContext::from_files(files, level);
+        if (context && (*context)->own_identity().role != control::Role::nve) {
+            return base::Error{EACCES, "certificate " + files.certificate + " is for the role " +
+                                           control::to_string((*context)->own_identity().role) + ", this agent works as nve"};
+        }
+        return context;
+    });
+}
+
+bool is_psk_file(const std::string& psk)
+{
+    return psk.starts_with('/');
+}
+
+Credentials psk_credentials(const std::string& psk, ControlLevel level)
+{
+    if (!is_psk_file(psk)) {
+        return Credentials({}, [psk, level = to_control(level)] {
+            return control::TlsContext::from_psk({reinterpret_cast<const uint8_t*>(psk.data()), psk.size()}, level);
+        });
+    }
+    return Credentials({psk}, [psk, level = to_control(level)]() -> base::Result<ContextPtr> {
+        auto key = control::read_psk_file(psk);
+        if (!key) {
+            return key.error();
+        }
+        return control::TlsContext::from_psk(key->view(), level);
+    });
+}
+
+}  // namespace nvo3::agent

@@ -1,0 +1,734 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See keying.h.
+#include "hvagent/keying.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <utility>
+
+namespace nvo3::agent {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// Packets under way under the old key still arrive for this long.
+constexpr auto kGrace = 5s;
+constexpr auto kAnswerTimeout = 10s;
+// After session_up the peer offers by itself; ask only when it did not.
+constexpr auto kAskAfter = 3s;
+constexpr auto kRetryMin = 1s, kRetryMax = 30s;
+// A peer that does not serve the network offers by itself once it does.
+constexpr auto kDeclinedRetry = 60s;
+constexpr auto kMinGap = 1s;
+// A hostile or confused peer must not make us collect SAs.
+constexpr size_t kMaxReplaced = 8, kMaxAccepting = 8;
+
+std::chrono::seconds retry_delay(unsigned failures)
+{
+    return std::min<std::chrono::seconds>(kRetryMin * (1u << std::min(failures, 5u)), kRetryMax);
+}
+
+}  // namespace
+
+// GCM and GMAC: well under 2^39 octets a key the forgery and distinguishing bounds stay
+// negligible, and the IV, a 64-bit counter, is far from its end.  ChaCha20-Poly1305 would
+// bear more; one rule is simpler.
+SaLimits limits_for(SaDirection direction, const KeyingPolicy& policy)
+{
+    SaLimits limits;
+    limits.soft_packets = uint64_t{1} << 31;
+    limits.hard_packets = uint64_t{1} << 32;
+    limits.soft_bytes = uint64_t{1} << 38;
+    limits.hard_bytes = uint64_t{1} << 39;
+    if (policy.rekey_bytes != 0 && policy.rekey_bytes < limits.soft_bytes) {
+        limits.soft_bytes = policy.rekey_bytes;
+        // Room for what is sent while the peers agree on the next one.
+        limits.hard_bytes = std::min(limits.hard_bytes, 4 * policy.rekey_bytes + (uint64_t{1} << 30));
+    }
+    // Traffic outlives an absent agent or peer, but not for ever.
+    auto life = static_cast<uint32_t>(policy.rekey_after.count());
+    limits.hard_seconds = life + std::max<uint32_t>(life, 3600);
+    if (direction == SaDirection::inbound) {
+        limits.soft_packets = limits.soft_bytes = 0;
+    }
+    return limits;
+}
+
+std::vector<Action> Keying::take()
+{
+    return std::exchange(actions_, {});
+}
+
+Keying::Channel* Keying::find(const ChannelId& id)
+{
+    auto it = channels_.find(id);
+    return it == channels_.end() ? nullptr : &it->second;
+}
+
+void Keying::note(const ChannelId& id, std::string text)
+{
+    actions_.push_back(Note{id, std::move(text)});
+}
+
+base::Spi Keying::new_spi()
+{
+    while (true) {
+        uint8_t octets[4];
+        random_(octets, sizeof octets);
+        base::Spi spi(uint32_t{octets[0]} << 24 | uint32_t{octets[1]} << 16 | uint32_t{octets[2]} << 8 | octets[3]);
+        if (spi.valid()) {
+            return spi;
+        }
+    }
+}
+
+// Up to a tenth earlier, so that hosts started together do not rekey together.
+TimePoint Keying::rekey_time(TimePoint from)
+{
+    uint8_t octets[2];
+    random_(octets, sizeof octets);
+    auto life = std::chrono::milliseconds(policy_.rekey_after);
+    return from + life - life * (octets[0] << 8 | octets[1]) / (10 * 65536);
+}
+
+// ---- Configuration ----
+
+void Keying::configure(const std::map<ChannelId, ChannelConfig>& wanted, const KeyingPolicy& policy, TimePoint now)
+{
+    bool earlier = policy.rekey_after != policy_.rekey_after;
+    policy_ = policy;
+    for (auto it = channels_.begin(); it != channels_.end();) {
+        if (wanted.contains(it->first)) {
+            ++it;
+            continue;
+        }
+        remove_sas(it->second, "no longer configured here");
+        tell_delete(it->first, "VNI no longer served here");
+        it = channels_.erase(it);
+    }
+    for (const auto& [id, config] : wanted) {
+        auto [it, is_new] = channels_.try_emplace(id);
+        Channel& channel = it->second;
+        if (is_new) {
+            channel.config = config;
+            start(id, channel, now);
+        } else if (channel.config.cipher != config.cipher) {
+            channel.config = config;
+            remove_sas(channel, "cipher changed by configuration");
+            tell_delete(id, "cipher changed by configuration");
+            start(id, channel, now);
+        } else if (channel.config.replay_window != config.replay_window) {
+            channel.config = config;
+            start(id, channel, now);
+        } else if (earlier && channel.current) {
+            channel.current->rekey_at = rekey_time(channel.current->installed);
+        }
+    }
+}
+
+// Agrees on both directions from now on, if that is possible at all.
+void Keying::start(const ChannelId& id, Channel& channel, TimePoint now)
+{
+    channel.failures = 0;
+    channel.requests = 0;
+    if (!can_agree()) {
+        return;
+    }
+    offer(id, channel, now);
+    if (!channel.outbound) {
+        channel.request_at = now + kAskAfter;
+    }
+}
+
+// ---- The switch ----
+
+void Keying::switch_up(const std::vector<LiveSa>& live, TimePoint now)
+{
+    switch_up_ = true;
+    for (auto& [id, channel] : channels_) {
+        assert(!channel.offer && channel.accepting.empty());
+        channel.replaced.clear();
+        channel.current.reset();
+        channel.outbound.reset();
+    }
+    for (const LiveSa& sa : live) {
+        SaParameters parameters{sa.channel, sa.spi, sa.cipher, sa.generation, {}, 0};
+        Channel* channel = find(sa.channel);
+        if (!channel || channel->config.cipher != sa.cipher) {
+            remove(sa.direction, parameters, channel ? "cipher differs from the configuration" : "not configured");
+            continue;
+        }
+        TimePoint installed = now - sa.age;
+        if (sa.direction == SaDirection::outbound) {
+            channel->outbound = Outbound{parameters, installed};
+        } else if (!channel->current || channel->current->sa.generation < sa.generation) {
+            if (channel->current) {
+                channel->replaced.push_back({channel->current->sa, channel->current->installed, std::nullopt});
+            }
+            channel->current = Inbound{parameters, installed, rekey_time(installed)};
+        } else {
+            channel->replaced.push_back({parameters, installed, std::nullopt});
+        }
+        if (sa.direction == SaDirection::inbound) {
+            channel->generation = std::max(channel->generation, sa.generation);
+        }
+    }
+    for (auto& [id, channel] : channels_) {
+        start(id, channel, now);
+        // The peer cannot know that our outbound SA is gone: ask at once.
+        if (can_agree() && !channel.outbound) {
+            request(id, channel, RequestReason::lost, now);
+        }
+    }
+}
+
+// The SAs live on in the switch, or are gone with it: the next switch_up() tells.
+void Keying::switch_down()
+{
+    switch_up_ = false;
+    for (auto& [id, channel] : channels_) {
+        drop_offer(channel, true);
+        drop_accepting(channel);
+        channel.offer_at.reset();
+        channel.request_at.reset();
+    }
+}
+
+void Keying::installed(uint64_t token, int error, const std::string& text, TimePoint now)
+{
+    auto it = tokens_.find(token);
+    if (it == tokens_.end()) {
+        return;     // the channel or the offer went meanwhile, and its SA with it
+    }
+    ChannelId id = it->second;
+    Channel& channel = channels_.at(id);
+    if (channel.offer && channel.offer->token == token) {
+        inbound_installed(id, channel, error, text, now);
+    } else {
+        outbound_installed(id, channel, token, error, text, now);
+    }
+}
+
+void Keying::inbound_installed(const ChannelId& id, Channel& channel, int error, const std::string& text, TimePoint now)
+{
+    // No RemoveSa on failure: of an SPI that was taken it would hit another SA.
+    if (error == EEXIST) {
+        take_offer(channel);
+        return offer(id, channel, now);
+    }
+    if (error != 0) {
+        take_offer(channel);
+        return offer_failed(id, channel, "the switch did not install an inbound SA: " + text, now);
+    }
+    channel.offer->deadline = now + kAnswerTimeout;
+    actions_.push_back(SendOffer{channel.offer->session, channel.offer->token, channel.offer->sa});
+}
+
+void Keying::outbound_installed(const ChannelId& id, Channel& channel, uint64_t token, int error, const std::string& text, TimePoint now)
+{
+    Accepting done = channel.accepting.extract(token).mapped();
+    tokens_.erase(token);
+    if (error != 0) {
+        refuse_offer(done.session, done.request_id, id, "the switch did not install the SA: " + text, false);
+        channel.send_error = "the switch did not install an outbound SA: " + text;
+        return;
+    }
+    channel.send_error.clear();
+    bool first = !channel.outbound;
+    channel.outbound = Outbound{done.sa, now};
+    channel.request_at.reset();
+    channel.requests = 0;
+    actions_.push_back(SendAnswer{done.session, done.request_id, true, ""});
+    if (first) {
+        note(id, "sending: outbound SA " + base::to_string(done.sa.spi));
+    }
+    if (channel.current || channel.offer) {
+        return;
+    }
+    // A peer that declined before has come round.
+    channel.failures = 0;
+    if (can_agree()) {
+        offer_soon(channel, now);
+    }
+}
+
+void Keying::acquire(const ChannelId& id, TimePoint now)
+{
+    Channel* channel = find(id);
+    if (!channel) {
+        return;
+    }
+    // The switch knows better than we whether it has an SA.
+    channel->outbound.reset();
+    if (can_agree() && channel->accepting.empty() && now - channel->last_request >= kMinGap) {
+        request(id, *channel, RequestReason::acquire, now);
+    }
+}
+
+void Keying::expiring(SaDirection direction, const ChannelId& id, base::Spi spi, bool hard, TimePoint now)
+{
+    Channel* channel = find(id);
+    if (!channel) {
+        return;
+    }
+    if (direction == SaDirection::outbound) {
+        if (!channel->outbound || channel->outbound->sa.spi != spi) {
+            return;
+        }
+        if (hard) {
+            channel->outbound.reset();
+        }
+        if (can_agree()) {
+            request(id, *channel, hard ? RequestReason::lost : RequestReason::rekey, now);
+        }
+        return;
+    }
+    if (hard) {
+        std::erase_if(channel->replaced, [&](const Replaced& old) { return old.sa.spi == spi; });
+        if (channel->current && channel->current->sa.spi == spi) {
+            channel->current.reset();
+        }
+    }
+    bool concerns = !channel->current || channel->current->sa.spi == spi;
+    if (concerns && can_agree() && !channel->offer) {
+        offer(id, *channel, now);
+    }
+}
+
+// ---- The session ----
+
+void Keying::session_up(SessionId session, uint64_t peer_agent_instance, TimePoint now)
+{
+    session_ = session;
+    barred_.clear();
+    bool restarted = peer_agent_instance != peer_instance_;
+    peer_instance_ = peer_agent_instance;
+    for (auto& [id, channel] : channels_) {
+        if (restarted) {
+            channel.peer_generation = 0;
+        }
+        // Its answer may be lost with the old session; the peer may be using it.
+        drop_offer(channel, true);
+        channel.error.clear();
+        channel.send_error.clear();
+        start(id, channel, now);
+    }
+}
+
+// What was agreed under the crossing session is as good; only what is missing is offered.
+void Keying::session_moved(SessionId session, TimePoint now)
+{
+    session_ = session;
+    barred_.clear();
+    for (auto& [id, channel] : channels_) {
+        if (!channel.current && !channel.offer) {
+            start(id, channel, now);
+        }
+    }
+}
+
+void Keying::session_down(SessionId session, TimePoint now)
+{
+    for (auto& [id, channel] : channels_) {
+        if (channel.offer && channel.offer->session == session) {
+            drop_offer(channel, true);
+            if (session != session_) {
+                offer_soon(channel, now);
+            }
+        }
+    }
+    if (session != session_) {
+        return;
+    }
+    session_ = 0;
+    for (auto& [id, channel] : channels_) {
+        channel.offer_at.reset();
+        channel.request_at.reset();
+    }
+}
+
+// ---- Receiving: our offers ----
+
+void Keying::offer(const ChannelId& id, Channel& channel, TimePoint now)
+{
+    assert(can_agree());
+    drop_offer(channel, true);
+    Offer offer;
+    offer.token = next_token_++;
+    offer.session = session_;
+    offer.sa.channel = id;
+    offer.sa.spi = new_spi();
+    offer.sa.cipher = channel.config.cipher;
+    offer.sa.generation = ++channel.generation;
+    random_(offer.sa.nonce.data(), offer.sa.nonce.size());
+    offer.sa.replay_window = channel.config.replay_window;
+    offer.started = now;
+    offer.deadline = now + kAnswerTimeout;
+    channel.offer_at.reset();
+    channel.last_offer = now;
+    tokens_.emplace(offer.token, id);
+    actions_.push_back(InstallSa{offer.token, session_, SaDirection::inbound, offer.sa, limits_for(SaDirection::inbound, policy_)});
+    channel.offer = std::move(offer);
+}
+
+// What the peer does makes us offer, but never more than once a second.
+void Keying::offer_soon(Channel& channel, TimePoint now)
+{
+    channel.offer_at = std::max(now, channel.last_offer + kMinGap);
+}
+
+// Forgets the pending offer.  'keep_sa': the peer may already send under it, so it stays
+// until another one is answered.
+void Keying::drop_offer(Channel& channel, bool keep_sa)
+{
+    if (!channel.offer) {
+        return;
+    }
+    Offer offer = take_offer(channel);
+    if (!keep_sa || offer.request_id == 0) {
+        // Never offered, so nobody uses it.
+        return remove(SaDirection::inbound, offer.sa, "not agreed");
+    }
+    channel.replaced.push_back({offer.sa, offer.started, std::nullopt});
+    bound_replaced(channel);
+}
+
+Keying::Offer Keying::take_offer(Channel& channel)
+{
+    Offer offer = std::move(*channel.offer);
+    channel.offer.reset();
+    tokens_.erase(offer.token);
+    offers_.erase({offer.session, offer.request_id});
+    return offer;
+}
+
+void Keying::drop_accepting(Channel& channel)
+{
+    for (const auto& [token, accepting] : channel.accepting) {
+        tokens_.erase(token);
+    }
+    channel.accepting.clear();
+}
+
+void Keying::bound_replaced(Channel& channel)
+{
+    while (channel.replaced.size() > kMaxReplaced) {
+        remove(SaDirection::inbound, channel.replaced.front().sa, "replaced");
+        channel.replaced.erase(channel.replaced.begin());
+    }
+}
+
+void Keying::offer_failed(const ChannelId& id, Channel& channel, const std::string& why, TimePoint now)
+{
+    if (channel.error != why) {
+        note(id, why);
+        channel.error = why;
+    }
+    channel.offer_at = now + retry_delay(channel.failures++);
+}
+
+void Keying::offer_sent(uint64_t token, uint64_t request_id)
+{
+    auto it = tokens_.find(token);
+    if (it == tokens_.end()) {
+        return;
+    }
+    Channel& channel = channels_.at(it->second);
+    if (channel.offer && channel.offer->token == token) {
+        channel.offer->request_id = request_id;
+        offers_[{channel.offer->session, request_id}] = it->second;
+    }
+}
+
+void Keying::on_answer(SessionId session, uint64_t request_id, bool accepted, const std::string& reason, TimePoint now)
+{
+    auto it = offers_.find({session, request_id});
+    if (it == offers_.end()) {
+        return;     // of an offer that we have replaced since
+    }
+    ChannelId id = it->second;
+    Channel& channel = channels_.at(id);
+    if (!accepted) {
+        drop_offer(channel, false);
+        return offer_failed(id, channel, "the peer refused: " + reason, now);
+    }
+    bool first = !channel.current;
+    if (channel.current) {
+        channel.replaced.push_back({channel.current->sa, channel.current->installed, std::nullopt});
+    }
+    // From here on the peer sends under the new one alone.
+    for (Replaced& old : channel.replaced) {
+        old.remove_at = std::min(old.remove_at.value_or(now + kGrace), now + kGrace);
+    }
+    bound_replaced(channel);
+    channel.current = Inbound{take_offer(channel).sa, now, rekey_time(now)};
+    channel.failures = 0;
+    channel.error.clear();
+    if (first) {
+        note(id, "receiving: inbound SA " + base::to_string(channel.current->sa.spi));
+    }
+}
+
+void Keying::on_request(SessionId session, const ChannelId& id, RequestReason, TimePoint now)
+{
+    Channel* channel = find(id);
+    if (!channel) {
+        std::string reason = to_string(id) + " is not served here";
+        actions_.push_back(Refused{id, "request: " + reason});
+        actions_.push_back(SendDelete{session, id, base::Spi(0), reason});
+        return;
+    }
+    // One that is under way answers this request too.
+    if (can_agree() && !channel->offer) {
+        offer_soon(*channel, now);
+        tick_channel(id, *channel, now);
+    }
+}
+
+// ---- Sending: the peer's offers ----
+
+void Keying::refuse_offer(SessionId session, uint64_t request_id, const ChannelId& id, const std::string& reason, bool audit)
+{
+    if (audit) {
+        actions_.push_back(Refused{id, "offer: " + reason});
+    }
+    actions_.push_back(SendAnswer{session, request_id, false, reason});
+}
+
+void Keying::on_offer(SessionId session, uint64_t request_id, const SaParameters& sa, bool esn, TimePoint now)
+{
+    const ChannelId& id = sa.channel;
+    Channel* channel = find(id);
+    if (!channel) {
+        return refuse_offer(session, request_id, id, to_string(id) + " is not served here", true);
+    }
+    if (!sa.spi.valid() || sa.generation == 0) {
+        return refuse_offer(session, request_id, id, "SPI or generation out of range", true);
+    }
+    if (!esn) {
+        return refuse_offer(session, request_id, id, "extended sequence numbers are required", true);
+    }
+    if (sa.cipher != channel->config.cipher) {
+        std::string reason = std::string("cipher mismatch: ") + esp::to_string(channel->config.cipher) + " is configured here, " +
+                             esp::to_string(sa.cipher) + " was offered";
+        if (channel->send_error != reason) {
+            channel->send_error = reason;
+            note(id, reason);
+        }
+        return refuse_offer(session, request_id, id, reason, true);
+    }
+    if (channel->outbound && channel->outbound->sa == sa) {
+        actions_.push_back(SendAnswer{session, request_id, true, ""});
+        return;
+    }
+    if (std::ranges::any_of(channel->accepting, [&](const auto& entry) { return entry.second.sa == sa; })) {
+        return;     // it will be answered
+    }
+    if (sa.generation <= channel->peer_generation) {
+        return refuse_offer(session, request_id, id, "a newer SA was offered before", false);
+    }
+    if (!barred_.empty()) {
+        return refuse_offer(session, request_id, id, barred_, true);
+    }
+    if (!switch_up_) {
+        return refuse_offer(session, request_id, id, "the switch is not running here", false);
+    }
+    if (channel->accepting.size() >= kMaxAccepting) {
+        return refuse_offer(session, request_id, id, "too many offers at once", false);
+    }
+    channel->peer_generation = sa.generation;
+    uint64_t token = next_token_++;
+    channel->accepting.emplace(token, Accepting{session, request_id, sa});
+    tokens_.emplace(token, id);
+    actions_.push_back(InstallSa{token, session, SaDirection::outbound, sa, limits_for(SaDirection::outbound, policy_)});
+    // Having mended its side, it deserves another try of ours.
+    if (channel->offer_at && channel->failures > 0) {
+        offer_soon(*channel, now);
+    }
+}
+
+void Keying::on_delete(SessionId, const ChannelId& id, base::Spi spi, const std::string& reason, TimePoint now)
+{
+    Channel* channel = find(id);
+    if (!channel) {
+        return;
+    }
+    if (spi.value == 0) {
+        note(id, "the peer removed its SAs: " + reason);
+        remove_sas(*channel, "the peer removed its SAs: " + reason);
+        channel->error = "the peer says: " + reason;
+        channel->offer_at = now + kDeclinedRetry;
+        channel->request_at.reset();
+        channel->failures = std::max(channel->failures, 1u);
+    } else if (channel->outbound && channel->outbound->sa.spi == spi) {
+        remove(SaDirection::outbound, channel->outbound->sa, "the peer removed it: " + reason);
+        channel->outbound.reset();
+        channel->request_at = now + kAskAfter;
+    }
+}
+
+void Keying::request(const ChannelId& id, Channel& channel, RequestReason reason, TimePoint now)
+{
+    channel.last_request = now;
+    channel.request_at = now + retry_delay(++channel.requests + 1);
+    actions_.push_back(SendRequest{session_, id, reason});
+}
+
+// ---- Removal ----
+
+void Keying::remove(SaDirection direction, const SaParameters& sa, const std::string& reason)
+{
+    if (switch_up_) {
+        actions_.push_back(RemoveSa{direction, sa.spi, sa.channel, reason});
+    }
+}
+
+void Keying::remove_sas(Channel& channel, const std::string& reason)
+{
+    drop_offer(channel, false);
+    for (const Replaced& old : channel.replaced) {
+        remove(SaDirection::inbound, old.sa, reason);
+    }
+    if (channel.current) {
+        remove(SaDirection::inbound, channel.current->sa, reason);
+    }
+    for (const auto& [token, accepting] : channel.accepting) {
+        remove(SaDirection::outbound, accepting.sa, reason);
+    }
+    if (channel.outbound) {
+        remove(SaDirection::outbound, channel.outbound->sa, reason);
+    }
+    channel.replaced.clear();
+    channel.current.reset();
+    drop_accepting(channel);
+    channel.outbound.reset();
+    channel.offer_at.reset();
+    channel.request_at.reset();
+}
+
+void Keying::tell_delete(const ChannelId& id, const std::string& reason)
+{
+    if (session_ != 0) {
+        actions_.push_back(SendDelete{session_, id, base::Spi(0), reason});
+    }
+}
+
+void Keying::remove_all(const std::string& reason)
+{
+    for (auto& [id, channel] : channels_) {
+        remove_sas(channel, reason);
+        tell_delete(id, reason);
+        channel.error = reason;
+    }
+    session_ = 0;
+    barred_ = reason;
+}
+
+void Keying::rekey(TimePoint now)
+{
+    if (!can_agree()) {
+        return;
+    }
+    for (auto& [id, channel] : channels_) {
+        offer(id, channel, now);
+        request(id, channel, RequestReason::rekey, now);
+    }
+}
+
+// ---- Time ----
+
+void Keying::tick(TimePoint now)
+{
+    for (auto& [id, channel] : channels_) {
+        tick_channel(id, channel, now);
+    }
+}
+
+void Keying::tick_channel(const ChannelId& id, Channel& channel, TimePoint now)
+{
+    std::erase_if(channel.replaced, [&](const Replaced& old) {
+        bool due = old.remove_at && *old.remove_at <= now;
+        if (due) {
+            remove(SaDirection::inbound, old.sa, "replaced");
+        }
+        return due;
+    });
+    if (!can_agree()) {
+        return;
+    }
+    if (channel.offer && channel.offer->deadline <= now) {
+        const char* silent = channel.offer->request_id == 0 ? "the switch did not confirm an inbound SA" : "the peer did not answer an offer";
+        drop_offer(channel, true);
+        offer_failed(id, channel, silent, now);
+    }
+    bool rekey = channel.current && channel.current->rekey_at <= now && !channel.offer_at;
+    bool retry = channel.offer_at && *channel.offer_at <= now;
+    if (!channel.offer && (rekey || retry)) {
+        offer(id, channel, now);
+    }
+    if (channel.request_at && *channel.request_at <= now) {
+        request(id, channel, channel.outbound ? RequestReason::rekey : RequestReason::lost, now);
+    }
+}
+
+std::optional<TimePoint> Keying::next_deadline() const
+{
+    std::optional<TimePoint> next;
+    auto add = [&](std::optional<TimePoint> at) {
+        if (at && (!next || *at < *next)) {
+            next = at;
+        }
+    };
+    for (const auto& [id, channel] : channels_) {
+        for (const Replaced& old : channel.replaced) {
+            add(old.remove_at);
+        }
+        if (!can_agree()) {
+            continue;
+        }
+        if (channel.offer) {
+            add(channel.offer->deadline);
+        } else {
+            add(channel.offer_at);
+            if (channel.current && !channel.offer_at) {
+                add(channel.current->rekey_at);
+            }
+        }
+        add(channel.request_at);
+    }
+    return next;
+}
+
+std::vector<ChannelView> Keying::view() const
+{
+    std::vector<ChannelView> views;
+    for (const auto& [id, channel] : channels_) {
+        ChannelView view;
+        view.id = id;
+        view.config = channel.config;
+        view.has_inbound = channel.current.has_value();
+        view.has_outbound = channel.outbound.has_value();
+        view.error = channel.error;
+        view.send_error = channel.send_error;
+        for (const Replaced& old : channel.replaced) {
+            view.sas.push_back({SaDirection::inbound, old.sa, old.installed, "replaced"});
+        }
+        if (channel.current) {
+            view.sas.push_back({SaDirection::inbound, channel.current->sa, channel.current->installed, "current"});
+        }
+        if (channel.offer) {
+            view.sas.push_back({SaDirection::inbound, channel.offer->sa, channel.offer->started, "offered"});
+        }
+        view.inbound_count = view.sas.size();
+        if (channel.outbound) {
+            view.sas.push_back({SaDirection::outbound, channel.outbound->sa, channel.outbound->installed, "current"});
+        }
+        views.push_back(std::move(view));
+    }
+    return views;
+}
+
+}  // namespace nvo3::agent

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// hvagent: authenticates hosts and keys the protected tunnels of Open vSwitch.
+// This file: start, the OVS thread's loop, stop.
+#include <nvo3_config.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "base/log.h"
+#include "hvagent/agent.h"
+#include "hvagent/commands.h"
+#include "hvagent/options.h"
+#include "hvagent/ovs_daemon.h"
+#include "hvagent/ovs_feed.h"
+#include "hvagent/privileges.h"
+
+using namespace nvo3;
+
+namespace {
+
+[[noreturn]] void fail(const std::string& text)
+{
+    std::fprintf(stderr, "hvagent: %s\n", text.c_str());
+    std::exit(EXIT_FAILURE);
+}
+
+agent::Options read_options(int argc, char* argv[])
+{
+    auto options = agent::parse_options(argc, argv);
+    if (!options) {
+        fail(options.error().text);
+    }
+    if (options->version) {
+        std::printf("hvagent (%s) %s\n", PACKAGE_NAME, PACKAGE_VERSION);
+        std::exit(EXIT_SUCCESS);
+    }
+    if (options->help) {
+        std::printf("hvagent: keys the protected tunnels of Open vSwitch\nusage: hvagent [OPTIONS] [DATABASE]\n"
+                    "where DATABASE is a socket on which ovsdb-server is listening\n      (default: \"unix:%s/db.sock\").\n\n%s",
+                    ovs_daemon_rundir(), options->usage.c_str());
+        ovs_daemon_usage();
+        std::exit(EXIT_SUCCESS);
+    }
+    return std::move(*options);
+}
+
+}  // namespace
+
+int main(int argc, char* argv[])
+{
+    agent::Options options = read_options(argc, argv);
+    ovs_daemon_options ovs;
+    ovs_daemon_parse(static_cast<int>(options.rest.size()), options.rest_argv.data(), &ovs);
+    base::set_log_sink(agent::log_to_ovs);
+    ovs_daemon_start();     // forks: no thread before this line
+    ovs_daemon_listen(&ovs);
+    if (auto status = agent::drop_privileges(); !status) {
+        fail(status.error().text);
+    }
+
+    agent::Agent::Options settings;
+    settings.sa_socket = std::string(ovs_daemon_rundir()) + "/nvo3-sa.sock";
+    settings.audit_log = options.audit_log.empty() ? std::string(ovs_daemon_logdir()) + "/hvagent-audit.log" : options.audit_log;
+    auto started = agent::Agent::start(std::move(settings));
+    if (!started) {
+        fail(started.error().text);
+    }
+    agent::register_commands(**started);
+    agent::OvsFeed feed(ovs.database, **started);
+    ovs_daemon_ready();
+    while (!ovs_daemon_run()) {
+        feed.run();
+        ovs_daemon_block();
+    }
+    started->reset();
+    ovs_daemon_close();
+    return EXIT_SUCCESS;
+}

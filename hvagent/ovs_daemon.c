@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See ovs_daemon.h. */
+#include "hvagent/ovs_daemon.h"
+
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "command-line.h"
+#include "daemon.h"
+#include "dirs.h"
+#include "fatal-signal.h"
+#include "latch.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
+#include "ovs-thread.h"
+#include "stream-ssl.h"
+#include "stream.h"
+#include "unixctl.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(hvagent);
+
+static struct unixctl_server *unixctl;
+static struct latch wake;
+static bool exiting;
+
+void
+ovs_daemon_parse(int argc, char *argv[], struct ovs_daemon_options *options)
+{
+    enum {
+        OPT_UNIXCTL = UCHAR_MAX + 1,
+        VLOG_OPTION_ENUMS,
+        DAEMON_OPTION_ENUMS,
+        SSL_OPTION_ENUMS,
+    };
+    static const struct option long_options[] = {
+        {"unixctl", required_argument, NULL, OPT_UNIXCTL},
+        DAEMON_LONG_OPTIONS,
+        VLOG_LONG_OPTIONS,
+        STREAM_SSL_LONG_OPTIONS,
+        {NULL, 0, NULL, 0},
+    };
+
+    ovs_cmdl_proctitle_init(argc, argv);
+    set_program_name(argv[0]);
+    *options = (struct ovs_daemon_options) { 0 };
+    char *short_options = ovs_cmdl_long_options_to_short_options(long_options);
+    for (;;) {
+        int c = getopt_long(argc, argv, short_options, long_options, NULL);
+        if (c == -1) {
+            break;
+        }
+        switch (c) {
+        case OPT_UNIXCTL:
+            options->unixctl = optarg;
+            break;
+        VLOG_OPTION_HANDLERS
+        DAEMON_OPTION_HANDLERS
+        STREAM_SSL_OPTION_HANDLERS
+        default:
+            exit(EXIT_FAILURE);
+        }
+    }
+    free(short_options);
+
+    if (argc - optind > 1) {
+        ovs_fatal(0, "at most one argument, the database, is accepted; "
+                  "use --help for usage");
+    }
+    options->database = (argc > optind
+                         ? xstrdup(argv[optind])
+                         : xasprintf("unix:%s/db.sock", ovs_rundir()));
+}
+
+void
+ovs_daemon_usage(void)
+{
+    stream_usage("DATABASE", true, false, true);
+    daemon_usage();
+    vlog_usage();
+    printf("\nOther options:\n"
+           "  --unixctl=SOCKET          override default control socket name\n"
+           "  -h, --help                display this help message\n"
+           "  -V, --version             display version information\n");
+}
+
+const char *
+ovs_daemon_rundir(void)
+{
+    return ovs_rundir();
+}
+
+const char *
+ovs_daemon_logdir(void)
+{
+    return ovs_logdir();
+}
+
+void
+ovs_daemon_start(void)
+{
+    ovsthread_id_init();
+    fatal_ignore_sigpipe();
+    daemonize_start(false);
+    latch_init(&wake);
+}
+
+static void
+exit_command(struct unixctl_conn *conn, int argc OVS_UNUSED,
+             const char *argv[] OVS_UNUSED, void *aux OVS_UNUSED)
+{
+    exiting = true;
+    unixctl_command_reply(conn, NULL);
+}
+
+void
+ovs_daemon_listen(const struct ovs_daemon_options *options)
+{
+    if (unixctl_server_create(options->unixctl, &unixctl)) {
+        exit(EXIT_FAILURE);     /* the reason is logged */
+    }
+    unixctl_command_register("exit", "", 0, 0, exit_command, NULL);
+}
+
+void
+ovs_daemon_ready(void)
+{
+    daemonize_complete();
+}
+
+bool
+ovs_daemon_run(void)
+{
+    latch_poll(&wake);
+    unixctl_server_run(unixctl);
+    return exiting;
+}
+
+void
+ovs_daemon_block(void)
+{
+    latch_wait(&wake);
+    unixctl_server_wait(unixctl);
+    if (exiting) {
+        poll_immediate_wake();
+    }
+    poll_block();
+}
+
+void
+ovs_daemon_wake(void)
+{
+    latch_set(&wake);
+}
+
+void
+ovs_daemon_close(void)
+{
+    unixctl_server_destroy(unixctl);
+}
+
+/* ---- Commands ---- */
+
+struct command {
+    ovs_daemon_command *run;
+    void *aux;
+};
+
+static void
+run_command(struct unixctl_conn *conn, int argc, const char *argv[],
+            void *command_)
+{
+    const struct command *command = command_;
+    bool ok = true;
+    char *reply = command->run(argc, argv, &ok, command->aux);
+
+    if (ok) {
+        unixctl_command_reply(conn, reply);
+    } else {
+        unixctl_command_reply_error(conn, reply);
+    }
+    free(reply);
+}
+
+void
+ovs_daemon_register(const char *name, const char *usage, int min_args,
+                    int max_args, ovs_daemon_command *run, void *aux)
+{
+    struct command *command = xmalloc(sizeof *command); /* lives for ever */
+    *command = (struct command) { run, aux };
+    unixctl_command_register(name, usage, min_args, max_args, run_command,
+                             command);
+}
+
+/* ---- Log ---- */
+
+void
+ovs_daemon_log(enum ovs_daemon_level level, const char *module,
+               const char *text)
+{
+    static const enum vlog_level levels[] = {
+        [OVS_DAEMON_ERR] = VLL_ERR, [OVS_DAEMON_WARN] = VLL_WARN,
+        [OVS_DAEMON_INFO] = VLL_INFO, [OVS_DAEMON_DBG] = VLL_DBG,
+    };
+    VLOG(levels[level], "%s: %s", module, text);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the agent takes from OVS besides the database: daemon options, log,
+ * unixctl, the poll loop.
+ *
+ * Place: C, beside ovsdb_adapter.h.  Thread: the OVS thread, except
+ * ovs_daemon_log() and ovs_daemon_wake(), which any thread may call. */
+#ifndef HVAGENT_OVS_DAEMON_H
+#define HVAGENT_OVS_DAEMON_H 1
+
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Options that every daemon of OVS has, parsed from what hvagent's own parser
+ * left over.  Ends the process on errors. */
+struct ovs_daemon_options {
+    const char *unixctl;        /* NULL: the default path */
+    const char *database;       /* the one argument, or the default; malloc'd */
+};
+void ovs_daemon_parse(int argc, char *argv[], struct ovs_daemon_options *);
+void ovs_daemon_usage(void);            /* their part of --help, to stdout */
+
+const char *ovs_daemon_rundir(void);
+const char *ovs_daemon_logdir(void);
+
+/* Forks into the background if asked to.  No thread may exist yet. */
+void ovs_daemon_start(void);
+/* Opens the unixctl socket; the process ends if it cannot. */
+void ovs_daemon_listen(const struct ovs_daemon_options *);
+/* Tells the waiting parent that start-up succeeded. */
+void ovs_daemon_ready(void);
+/* True once "exit" was asked for. */
+bool ovs_daemon_run(void);
+void ovs_daemon_block(void);            /* waits for events of this thread */
+void ovs_daemon_wake(void);             /* ends that wait, from any thread */
+void ovs_daemon_close(void);
+
+/* Answers a command with malloc'd text: the reply, or with '*ok' false the
+ * error. */
+typedef char *ovs_daemon_command(int argc, const char *argv[], bool *ok,
+                                 void *aux);
+void ovs_daemon_register(const char *name, const char *usage, int min_args,
+                         int max_args, ovs_daemon_command *, void *aux);
+
+enum ovs_daemon_level { OVS_DAEMON_ERR, OVS_DAEMON_WARN, OVS_DAEMON_INFO,
+                        OVS_DAEMON_DBG };
+void ovs_daemon_log(enum ovs_daemon_level, const char *module,
+                    const char *text);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

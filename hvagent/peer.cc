@@ -1,0 +1,909 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See peer.h.  Sessions come first, then what keying wants, then views.
+#include "hvagent/peer.h"
+
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+#include "base/log.h"
+#include "control/keying.h"
+
+namespace nvo3::agent {
+
+using namespace std::chrono_literals;
+using base::LogLevel;
+using control::AuditKind;
+using control::CloseInfo;
+using control::Session;
+namespace proto = control::proto;
+
+namespace {
+
+constexpr const char* kModule = "peer";
+// A replaced session stays so long, for what is under way on it.
+constexpr auto kLinger = 2s;
+// An expired peer that has a new certificate comes back at once.
+constexpr auto kExpiredGrace = 30s;
+
+void fill_random(uint8_t* out, size_t size)
+{
+    // Without random numbers no key is safe: nothing can go on.
+    if (RAND_bytes(out, static_cast<int>(size)) != 1) {
+        base::log(LogLevel::error, kModule, "the machine gives no random numbers");
+        std::abort();
+    }
+}
+
+std::string channel_text(const ChannelView& channel)
+{
+    return channel.send_error.empty() ? channel.error : channel.send_error;
+}
+
+}  // namespace
+
+bool PeerConfig::same_base(const PeerConfig& other) const
+{
+    return remote == other.remote && local == other.local && bind == other.bind && port == other.port && psk == other.psk &&
+           (psk.empty() || control_level == other.control_level);
+}
+
+Peer::Peer(PeerHost& host, PeerConfig config)
+    : host_(host),
+      config_(std::move(config)),
+      name_(config_.remote_name.empty() ? config_.remote.to_string() : config_.remote_name),
+      keying_(fill_random),
+      connector_(
+          host.io(),
+          {.remote = {control::to_asio(config_.remote), config_.port}, .local = config_.bind},
+          [this](boost::asio::ip::tcp::socket socket) { connected(std::move(socket)); },
+          [this](const std::string& reason) { connect_failed(reason); }),
+      timer_(host.io())
+{
+    if (!config_.psk.empty()) {
+        psk_ = psk_credentials(config_.psk, config_.control_level);
+        if (!is_psk_file(config_.psk)) {
+            base::log(LogLevel::warn, kModule, label() + ": options:psk holds the key itself, which everyone who reads the database can read; "
+                                                         "put it into a file and give its path");
+        }
+    }
+    keying_.configure(config_.channels, config_.policy, host_.clock().now());
+    refresh(true);
+}
+
+void Peer::detach()
+{
+    detached_ = true;
+    connector_.stop();
+    timer_.cancel();
+    close_all(proto::CLOSE_SHUTDOWN, "the agent ends");
+}
+
+Peer::~Peer()
+{
+    *alive_ = false;
+    if (detached_) {
+        return;
+    }
+    keying_.remove_all("the tunnel was removed");
+    pump();
+    timer_.cancel();
+    for (auto& [key, live] : sessions_) {
+        live.session->abandon(proto::CLOSE_NOT_CONFIGURED, "the tunnel was removed");
+    }
+    host_.send_to_switch(esp::msg::RemovePeer{0, config_.remote});
+}
+
+std::string Peer::label() const
+{
+    std::string address = config_.remote.to_string();
+    return name_ == address ? address : name_ + " (" + address + ")";
+}
+
+void Peer::configure(PeerConfig config)
+{
+    bool identity = config.remote_name != config_.remote_name || config.remote_cert != config_.remote_cert;
+    config_ = std::move(config);
+    keying_.configure(config_.channels, config_.policy, host_.clock().now());
+    if (identity) {
+        if (current_ == 0) {
+            name_ = config_.remote_name.empty() ? config_.remote.to_string() : config_.remote_name;
+        }
+        refresh(true);
+        check_sessions(true);
+    }
+    pump();
+}
+
+// ---- Credentials ----
+
+ContextPtr Peer::context() const
+{
+    return config_.psk.empty() ? host_.certificate_context() : psk_.context();
+}
+
+std::string Peer::credential_problem() const
+{
+    if (!config_.psk.empty()) {
+        return psk_.problem().empty() ? "" : "options:psk: " + psk_.problem();
+    }
+    return pin_problem_.empty() ? host_.certificate_problem() : "options:remote_cert: " + pin_problem_;
+}
+
+void Peer::refresh(bool force)
+{
+    std::string before = credential_problem();
+    if (!config_.psk.empty() && psk_.refresh(force) && !sessions_.empty()) {
+        close_all(proto::CLOSE_NOT_CONFIGURED, "the pre-shared key has changed");
+    }
+    pin_problem_.clear();
+    if (config_.remote_cert.empty()) {
+        pin_.reset();
+    } else if (auto print = control::certificate_fingerprint(config_.remote_cert)) {
+        pin_ = *print;
+    } else {
+        pin_problem_ = print.error().text;
+    }
+    std::string problem = credential_problem();
+    if (problem != before && !problem.empty()) {
+        base::log(LogLevel::error, kModule, label() + ": " + problem);
+    }
+    check_sessions(false);
+    connect_if_needed();
+    pump();
+}
+
+void Peer::context_changed(bool renew_sessions)
+{
+    check_sessions(true);
+    connect_if_needed();
+    if (renew_sessions && config_.psk.empty()) {
+        renew();
+    }
+    pump();
+}
+
+// Whether whoever we talk to would still be let in.
+void Peer::check_sessions(bool full)
+{
+    for (auto& [key, live] : sessions_) {
+        Session& session = *live.session;
+        if (!session.is_open() || session.context().is_psk() ||
+            (!full && session.peer().not_after >= host_.clock().wall())) {
+            continue;
+        }
+        ContextPtr now = context();
+        base::Status valid = now && !now->is_psk() ? session.reverify(*now) : base::Status{};
+        if (valid) {
+            valid = check_identity(session.peer(), session.context());
+        }
+        if (valid) {
+            continue;
+        }
+        if (session.peer().not_after < host_.clock().wall()) {
+            // No one misbehaves: its SAs may wait for the new certificate.
+            remove_at_ = host_.clock().now() + kExpiredGrace;
+            close_all(proto::CLOSE_REVOKED, valid.error().text);
+        } else {
+            bar(valid.error().text, proto::CLOSE_REVOKED);
+        }
+        return;
+    }
+}
+
+void Peer::bar(const std::string& reason, proto::CloseCode code)
+{
+    audit(AuditKind::refused, reason);
+    base::log(LogLevel::warn, kModule, label() + " is not trusted any more: " + reason);
+    set_error(reason, true);
+    keying_.remove_all(reason);
+    pump();     // SaDelete goes out before the Close
+    host_.send_to_switch(esp::msg::RemovePeer{0, config_.remote});
+    remove_at_.reset();
+    close_all(code, reason);
+}
+
+void Peer::start_over(const std::string& reason)
+{
+    keying_.remove_all(reason);
+    pump();
+    host_.send_to_switch(esp::msg::RemovePeer{0, config_.remote});
+    close_all(proto::CLOSE_NOT_CONFIGURED, reason);
+}
+
+void Peer::close_all(proto::CloseCode code, const std::string& reason)
+{
+    for (auto& [key, live] : sessions_) {
+        live.session->close(code, reason);
+    }
+}
+
+void Peer::set_error(const std::string& error, bool authentication)
+{
+    error_ = error;
+    authentication_failed_ = authentication;
+    host_.changed();
+}
+
+// ---- Connecting ----
+
+void Peer::connect_if_needed()
+{
+    if (context() && sessions_.empty()) {
+        connector_.start();
+    }
+}
+
+void Peer::connected(boost::asio::ip::tcp::socket socket)
+{
+    ContextPtr with = context();
+    if (!with) {
+        return;
+    }
+    auto session = Session::start(std::move(socket), Session::Side::initiator, with, host_.session_options(), host_.session_handler());
+    sessions_.emplace(session.get(), Live{next_session_++, session});
+}
+
+// The connector tries again by itself.
+void Peer::connect_failed(const std::string& reason)
+{
+    if (current_ == 0) {
+        if (error_ != reason && !authentication_failed_) {
+            base::log(LogLevel::info, kModule, label() + ": " + reason);
+        }
+        // What the peer or we refused says more than a refused connection after it.
+        if (!authentication_failed_) {
+            set_error(reason, false);
+        }
+    }
+}
+
+base::Result<ContextPtr> Peer::accept() const
+{
+    ContextPtr with = context();
+    if (!with) {
+        return base::Error{ENOENT, credential_problem()};
+    }
+    return with;
+}
+
+// ---- Session events ----
+
+base::Status Peer::check_identity(const control::PeerIdentity& peer, const control::TlsContext& context) const
+{
+    using Kind = control::PeerIdentity::Kind;
+    auto refuse = [](std::string text) { return base::Error{EACCES, std::move(text)}; };
+    if (!config_.psk.empty() || peer.kind == Kind::psk) {
+        // The handshake was under the key of this address, or it would have failed.
+        return !config_.psk.empty() && peer.kind == Kind::psk ? base::Status{} : refuse("authentication is not of the configured kind");
+    }
+    if (peer.role != control::Role::nve) {
+        return refuse("the certificate of " + peer.name + " is for the role " + control::to_string(peer.role) + ", a tunnel needs nve");
+    }
+    if (!config_.remote_cert.empty()) {
+        if (!pin_ || *pin_ != peer.fingerprint) {
+            return refuse("the certificate of " + peer.name + " is not that of options:remote_cert, " + config_.remote_cert);
+        }
+        if (peer.kind == Kind::pinned) {
+            return {};
+        }
+    } else if (peer.kind == Kind::pinned) {
+        return refuse("the certificate of " + peer.name + " is trusted for another tunnel only");
+    }
+    if (!config_.remote_name.empty()) {
+        return peer.matches_name(config_.remote_name)
+                   ? base::Status{}
+                   : refuse("the certificate names " + peer.name + ", but options:remote_name is " + config_.remote_name);
+    }
+    if (!config_.remote_cert.empty()) {
+        return {};
+    }
+    if (!peer.spiffe()) {
+        return refuse("the certificate of " + peer.name + " has no nvo3 SPIFFE name: set options:remote_name or options:remote_cert");
+    }
+    if (context.own_identity().spiffe() && context.own_identity().trust_domain != peer.trust_domain) {
+        return refuse(peer.name + " is of trust domain " + peer.trust_domain + ", this host of " + context.own_identity().trust_domain);
+    }
+    return {};
+}
+
+base::Status Peer::admit(Session& session)
+{
+    if (!live(session)) {    // of the listener
+        sessions_.emplace(&session, Live{next_session_++, session.shared_from_this()});
+    }
+    // The handshake may have begun under credentials that have changed meanwhile.
+    if (ContextPtr now = context(); &session.context() != now.get()) {
+        if (!now || now->is_psk() || session.context().is_psk()) {
+            return base::Error{EACCES, "the credentials have changed during the handshake"};
+        }
+        if (auto valid = session.reverify(*now); !valid) {
+            return valid;
+        }
+    }
+    auto status = check_identity(session.peer(), session.context());
+    if (status && session.peer().name == session.local_name()) {
+        return base::Error{EACCES, "the peer has our own name, " + session.local_name() + ": each host needs a certificate of its own"};
+    }
+    return status;
+}
+
+// Both ends must decide alike, whatever the order in which sessions open.
+bool Peer::newcomer_wins(const Session& newcomer, const Session& present) const
+{
+    if (newcomer.peer_hello().agent_instance() != present.peer_hello().agent_instance() || newcomer.side() == present.side()) {
+        return true;
+    }
+    bool ours_wins = newcomer.local_name() < newcomer.peer().name;
+    return (newcomer.side() == Session::Side::initiator) == ours_wins;
+}
+
+void Peer::on_open(Session& session)
+{
+    Live* mine = live(session);
+    if (!mine) {
+        return;
+    }
+    opened_++;
+    audit(AuditKind::authenticated, session.tls_summary());
+    Live* present = live(current_);
+    if (present && present->session->is_open() && !newcomer_wins(session, *present->session)) {
+        return retire(*mine, proto::CLOSE_CROSSED);
+    }
+    bool crossed = false;
+    if (present) {
+        crossed = present->session->side() != session.side() &&
+                  present->session->peer_hello().agent_instance() == session.peer_hello().agent_instance();
+        retire(*present, crossed ? proto::CLOSE_CROSSED : proto::CLOSE_REPLACED);
+    }
+    take_over(*mine, crossed);
+    pump();
+}
+
+void Peer::take_over(Live& live, bool crossed)
+{
+    const Session& session = *live.session;
+    auto now = host_.clock().now();
+    current_ = live.id;
+    live.replaced = false;
+    live.close_at.reset();
+    connector_.succeeded();
+    connector_.stop();
+    remove_at_.reset();
+    name_ = session.peer().name;
+    set_error("", false);
+    // Only its initiator renews, or both ends' new ones would cross.
+    bool initiator = session.side() == Session::Side::initiator;
+    renew_at_.reset();
+    if (initiator) {
+        uint8_t jitter;
+        fill_random(&jitter, 1);
+        auto after = host_.timing().renew_after;
+        renew_at_ = now + after - after * jitter / 2560;
+    }
+    give_up_at_ = now + host_.timing().give_up_after;
+    base::log(LogLevel::info, kModule, label() + ": session open, " + session.tls_summary() + (initiator ? ", begun here" : ", begun by the peer"));
+    if (crossed) {
+        keying_.session_moved(live.id, now);
+    } else {
+        keying_.session_up(live.id, session.peer_hello().agent_instance(), now);
+    }
+}
+
+void Peer::retire(Live& live, proto::CloseCode code)
+{
+    live.replaced = true;
+    live.close_at = host_.clock().now() + kLinger;
+    live.close_code = code;
+    arm();
+}
+
+void Peer::renew()
+{
+    Live* present = live(current_);
+    if (present && present->session->side() == Session::Side::initiator) {
+        connector_.start();
+    }
+}
+
+void Peer::on_closed(Session& session, const CloseInfo& info)
+{
+    // One of the listener that did not get as far as admit() is not in the table.
+    Live* gone = live(session);
+    SessionId id = gone ? gone->id : 0;
+    bool replaced = gone && gone->replaced;
+    bool ours = session.side() == Session::Side::initiator;
+    sessions_.erase(&session);
+    if (id != 0) {
+        keying_.session_down(id, host_.clock().now());
+    }
+    bool refused = info.kind == CloseInfo::Kind::refused_by_us || info.kind == CloseInfo::Kind::unauthorized ||
+                   info.kind == CloseInfo::Kind::protocol_error;
+    if (refused) {
+        audit(AuditKind::refused, info.text);
+        base::log(LogLevel::warn, kModule, label() + ": refused: " + info.text);
+    }
+    if (id != 0 && id == current_) {
+        lose_current(info, refused);
+    } else if (current_ == 0 && !replaced && (refused || ours)) {
+        if (info.text.find("is revoked") != std::string::npos) {
+            // Of before a restart of an agent SAs may still live.
+            keying_.remove_all(info.text);
+            host_.send_to_switch(esp::msg::RemovePeer{0, config_.remote});
+        }
+        if (error_ != info.text && !refused) {
+            base::log(LogLevel::info, kModule, label() + ": " + info.text);
+        }
+        set_error(info.text, refused || info.kind == CloseInfo::Kind::refused_by_peer);
+    }
+    if (sessions_.empty() && context() && !detached_) {
+        connector_.retry();
+    }
+    pump();
+}
+
+void Peer::lose_current(const CloseInfo& info, bool refused)
+{
+    current_ = 0;
+    renew_at_.reset();
+    give_up_at_.reset();
+    if (!refused) {
+        audit(AuditKind::session_closed, info.text);
+        base::log(LogLevel::info, kModule, label() + ": session closed: " + info.text);
+    }
+    set_error(info.text, refused || info.kind == CloseInfo::Kind::refused_by_peer);
+    // Another that is open takes over, even if it was to be closed.
+    for (auto& [key, other] : sessions_) {
+        if (other.session->is_open()) {
+            return take_over(other, false);
+        }
+    }
+}
+
+bool Peer::serves(base::Vni vni, base::Encap encap) const
+{
+    return keying_.has_channel({encap, vni});
+}
+
+// ---- Messages ----
+
+namespace {
+
+ChannelId channel_of(uint32_t vni, proto::Encap encap)
+{
+    return {static_cast<base::Encap>(encap), base::Vni(vni)};
+}
+
+RequestReason reason_of(proto::SaRequestReason reason)
+{
+    switch (reason) {
+    case proto::SA_REQUEST_REKEY: return RequestReason::rekey;
+    case proto::SA_REQUEST_LOST: return RequestReason::lost;
+    default: return RequestReason::acquire;
+    }
+}
+
+proto::SaRequestReason reason_of(RequestReason reason)
+{
+    switch (reason) {
+    case RequestReason::acquire: return proto::SA_REQUEST_ACQUIRE;
+    case RequestReason::rekey: return proto::SA_REQUEST_REKEY;
+    case RequestReason::lost: return proto::SA_REQUEST_LOST;
+    }
+    return proto::SA_REQUEST_UNSPECIFIED;
+}
+
+// As control.proto has it; the session would refuse more.
+std::string bounded(const std::string& reason)
+{
+    return reason.substr(0, 256);
+}
+
+}  // namespace
+
+void Peer::on_message(Session& session, const control::Envelope& message)
+{
+    Live* from = live(session);
+    if (!from) {
+        return;
+    }
+    auto now = host_.clock().now();
+    switch (message.body_case()) {
+    case control::Envelope::kHello:
+        // What it lost it asks for and offers by itself.
+        base::log(LogLevel::info, kModule, label() + ": the peer's switch was restarted");
+        break;
+    case control::Envelope::kSaOffer: {
+        const auto& offer = message.sa_offer();
+        SaParameters sa;
+        sa.channel = channel_of(offer.vni(), offer.encap());
+        sa.spi = base::Spi(offer.spi());
+        sa.cipher = static_cast<esp::Cipher>(offer.cipher());
+        sa.generation = offer.generation();
+        if (offer.nonce().size() != sa.nonce.size()) {
+            session.close(proto::CLOSE_PROTOCOL_ERROR, "nonce of a wrong size");
+            break;
+        }
+        std::copy(offer.nonce().begin(), offer.nonce().end(), sa.nonce.begin());
+        sa.replay_window = offer.replay_window();
+        keying_.on_offer(from->id, message.request_id(), sa, offer.esn(), now);
+        break;
+    }
+    case control::Envelope::kSaAnswer:
+        keying_.on_answer(from->id, message.in_reply_to(), message.sa_answer().accepted(), message.sa_answer().reason(), now);
+        break;
+    case control::Envelope::kSaRequest:
+        keying_.on_request(from->id, channel_of(message.sa_request().vni(), message.sa_request().encap()),
+                           reason_of(message.sa_request().reason()), now);
+        break;
+    case control::Envelope::kSaDelete:
+        keying_.on_delete(from->id, channel_of(message.sa_delete().vni(), message.sa_delete().encap()),
+                          base::Spi(message.sa_delete().spi()), message.sa_delete().reason(), now);
+        break;
+    default:
+        break;
+    }
+    pump();
+}
+
+// ---- The switch ----
+
+void Peer::switch_up(const std::vector<Keying::LiveSa>& live, uint64_t switch_instance)
+{
+    for (auto& [key, entry] : sessions_) {
+        if (entry.session->is_open()) {
+            entry.session->announce_switch_instance(switch_instance);
+        }
+    }
+    keying_.switch_up(live, host_.clock().now());
+    pump();
+}
+
+void Peer::switch_down()
+{
+    keying_.switch_down();
+    pending_.clear();
+    pump();
+}
+
+void Peer::installed(uint64_t token, int error, const std::string& text)
+{
+    if (auto node = pending_.extract(token); node && error == 0) {
+        audit_sa(AuditKind::sa_installed, node.mapped().direction, node.mapped().sa, "");
+    }
+    keying_.installed(token, error, text, host_.clock().now());
+    pump();
+}
+
+void Peer::acquire(const ChannelId& id)
+{
+    keying_.acquire(id, host_.clock().now());
+    pump();
+}
+
+void Peer::expiring(const esp::msg::SaExpiring& event)
+{
+    bool hard = event.reason >= esp::ExpiryReason::hard_packets;
+    keying_.expiring(event.direction, {event.encap, event.vni}, event.spi, hard, host_.clock().now());
+    pump();
+}
+
+void Peer::rates_changed()
+{
+    auto options = host_.session_options();
+    for (auto& [key, live] : sessions_) {
+        live.session->set_rates(options.send_rate, options.receive_rate);
+    }
+}
+
+void Peer::rekey()
+{
+    keying_.rekey(host_.clock().now());
+    pump();
+}
+
+// ---- What keying wants ----
+
+void Peer::pump()
+{
+    // An action that fails at once may bring new ones; retries wait for the timer.
+    for (auto actions = keying_.take(); !actions.empty(); actions = keying_.take()) {
+        for (Action& action : actions) {
+            std::visit([this](auto& what) { perform(what); }, action);
+        }
+        host_.changed();
+    }
+    arm();
+}
+
+void Peer::perform(InstallSa& what)
+{
+    auto fail = [&](const std::string& text) { keying_.installed(what.token, ENOTCONN, text, host_.clock().now()); };
+    Live* on = live(what.session);
+    if (!on || !on->session->is_open()) {
+        return fail("the session is closed");
+    }
+    const Session& session = *on->session;
+    bool inbound = what.direction == SaDirection::inbound;
+    control::TrafficKeyContext context;
+    context.sender_name = inbound ? session.peer().name : session.local_name();
+    context.sender_role = inbound ? session.peer().role : session.local_role();
+    context.receiver_name = inbound ? session.local_name() : session.peer().name;
+    context.receiver_role = inbound ? session.local_role() : session.peer().role;
+    context.vni = what.sa.channel.vni;
+    context.encap = what.sa.channel.encap;
+    context.spi = what.sa.spi;
+    context.cipher = static_cast<uint8_t>(what.sa.cipher);
+    context.esn = true;
+    context.generation = what.sa.generation;
+    context.nonce = what.sa.nonce;
+    auto key = control::derive_traffic_key(control::exporter_of(session), context,
+                                           esp::key_size(what.sa.cipher) + esp::kSaltSize);
+    if (!key) {
+        return fail("no key: " + key.error().text);
+    }
+    esp::SaConfig sa;
+    sa.direction = what.direction;
+    sa.spi = what.sa.spi;
+    sa.remote = config_.remote;
+    sa.local = config_.local;
+    sa.encap = what.sa.channel.encap;
+    sa.vni = what.sa.channel.vni;
+    sa.cipher = what.sa.cipher;
+    sa.esn = true;
+    if (inbound) {
+        sa.replay_window = what.sa.replay_window;
+    }
+    sa.limits = what.limits;
+    sa.generation = what.sa.generation;
+    sa.key = std::move(*key);
+    pending_[what.token] = {what.direction, what.sa};
+    host_.install(config_.remote, what.token, std::move(sa));
+}
+
+void Peer::perform(RemoveSa& what)
+{
+    host_.send_to_switch(esp::msg::RemoveSa{0, what.direction, what.spi, config_.remote});
+    audit_sa(AuditKind::sa_removed, what.direction, {what.channel, what.spi, {}, 0, {}, 0}, what.reason);
+}
+
+base::Result<uint64_t> Peer::send(SessionId id, control::Envelope message)
+{
+    Live* on = live(id);
+    if (!on) {
+        return base::Error{ENOTCONN, "the session is closed"};
+    }
+    return on->session->send(std::move(message));
+}
+
+void Peer::perform(SendOffer& what)
+{
+    control::Envelope message;
+    auto& offer = *message.mutable_sa_offer();
+    offer.set_vni(what.sa.channel.vni.value);
+    offer.set_encap(static_cast<proto::Encap>(what.sa.channel.encap));
+    offer.set_spi(what.sa.spi.value);
+    offer.set_cipher(static_cast<uint32_t>(what.sa.cipher));
+    offer.set_generation(what.sa.generation);
+    offer.set_nonce(what.sa.nonce.data(), what.sa.nonce.size());
+    offer.set_esn(true);
+    offer.set_replay_window(what.sa.replay_window);
+    if (auto sent = send(what.session, std::move(message))) {
+        keying_.offer_sent(what.token, *sent);
+    }
+}
+
+void Peer::perform(SendAnswer& what)
+{
+    control::Envelope message;
+    message.set_in_reply_to(what.offer);
+    message.mutable_sa_answer()->set_accepted(what.accepted);
+    message.mutable_sa_answer()->set_reason(bounded(what.reason));
+    // If it is lost the peer offers again.
+    (void)send(what.session, std::move(message));
+}
+
+void Peer::perform(SendRequest& what)
+{
+    control::Envelope message;
+    message.mutable_sa_request()->set_vni(what.channel.vni.value);
+    message.mutable_sa_request()->set_encap(static_cast<proto::Encap>(what.channel.encap));
+    message.mutable_sa_request()->set_reason(reason_of(what.reason));
+    (void)send(what.session, std::move(message));       // repeated if unanswered
+}
+
+void Peer::perform(SendDelete& what)
+{
+    control::Envelope message;
+    message.mutable_sa_delete()->set_vni(what.channel.vni.value);
+    message.mutable_sa_delete()->set_encap(static_cast<proto::Encap>(what.channel.encap));
+    message.mutable_sa_delete()->set_spi(what.spi.value);
+    message.mutable_sa_delete()->set_reason(bounded(what.reason));
+    (void)send(what.session, std::move(message));       // a closed session says as much
+}
+
+void Peer::perform(Refused& what)
+{
+    audit(AuditKind::refused, what.reason, what.channel);
+    base::log(LogLevel::warn, kModule, label() + ": refused: " + what.reason);
+}
+
+void Peer::perform(Note& what)
+{
+    base::log(LogLevel::info, kModule, label() + ": " + to_string(what.channel) + ": " + what.text);
+}
+
+// ---- Time ----
+
+void Peer::arm()
+{
+    if (detached_) {
+        return;
+    }
+    auto next = keying_.next_deadline();
+    auto add = [&](std::optional<TimePoint> at) {
+        if (at && (!next || *at < *next)) {
+            next = at;
+        }
+    };
+    add(renew_at_);
+    add(give_up_at_);
+    add(remove_at_);
+    for (const auto& [key, live] : sessions_) {
+        add(live.close_at);
+    }
+    if (!next) {
+        timer_.cancel();
+        return;
+    }
+    timer_.expires_at(*next);
+    timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
+        if (!error && *alive) {
+            tick();
+        }
+    });
+}
+
+void Peer::tick()
+{
+    auto now = host_.clock().now();
+    for (auto& [key, live] : sessions_) {
+        if (live.close_at && *live.close_at <= now) {
+            live.close_at.reset();
+            live.session->close(live.close_code, "replaced by another session");
+        }
+    }
+    if (renew_at_ && *renew_at_ <= now) {
+        renew_at_ = now + 10s;      // again, should this attempt fail
+        renew();
+    }
+    if (give_up_at_ && *give_up_at_ <= now) {
+        give_up_at_.reset();
+        if (Live* present = live(current_)) {
+            present->session->close(proto::CLOSE_TIMEOUT, "the session was not renewed in time");
+        }
+    }
+    if (remove_at_ && *remove_at_ <= now) {
+        remove_at_.reset();
+        keying_.remove_all("its certificate has expired");
+        host_.send_to_switch(esp::msg::RemovePeer{0, config_.remote});
+    }
+    keying_.tick(now);
+    pump();
+}
+
+// ---- Views and audit ----
+
+Peer::Live* Peer::live(SessionId id)
+{
+    auto it = std::ranges::find_if(sessions_, [id](const auto& entry) { return entry.second.id == id; });
+    return it == sessions_.end() ? nullptr : &it->second;
+}
+
+Peer::Live* Peer::live(const Session& session)
+{
+    auto it = sessions_.find(&session);
+    return it == sessions_.end() ? nullptr : &it->second;
+}
+
+void Peer::audit(AuditKind kind, const std::string& reason, const std::optional<ChannelId>& channel) const
+{
+    control::AuditEvent event{kind, name_, config_.remote, reason};
+    if (channel) {
+        event.vni = channel->vni;
+        event.text.emplace_back("encap", to_string(channel->encap));
+    }
+    host_.audit().write(event);
+}
+
+void Peer::audit_sa(AuditKind kind, SaDirection direction, const SaParameters& sa, const std::string& reason) const
+{
+    control::AuditEvent event{kind, name_, config_.remote, reason, sa.channel.vni};
+    event.text.emplace_back("encap", to_string(sa.channel.encap));
+    event.text.emplace_back("direction", esp::to_string(direction));
+    event.text.emplace_back("spi", to_string(sa.spi));
+    if (sa.generation != 0) {
+        event.text.emplace_back("cipher", esp::to_string(sa.cipher));
+        event.numbers.emplace_back("generation", sa.generation);
+    }
+    host_.audit().write(event);
+}
+
+PortState Peer::port_state(const std::vector<ChannelId>& channels) const
+{
+    PortState state{"up", name_, credential_problem()};
+    auto worsen = [&](const char* to, const std::string& why) {
+        if (state.state != "error") {
+            state.state = to;
+        }
+        if (state.error.empty()) {
+            state.error = why;
+        }
+    };
+    if (!context()) {
+        worsen("error", "");
+    } else if (current_ == 0) {
+        std::string why = error_;
+        if (opened_ > 0 && sa_count() > 0) {
+            why += "; traffic goes on with the keys that live";
+        }
+        worsen(authentication_failed_ ? "error" : "connecting", why);
+    }
+    for (const ChannelView& channel : keying_.view()) {
+        if (std::ranges::find(channels, channel.id) == channels.end() || (channel.has_inbound && channel.has_outbound)) {
+            continue;
+        }
+        if (current_ != 0) {
+            worsen(channel.send_error.empty() ? "waiting" : "error", channel_text(channel));
+        }
+    }
+    return state;
+}
+
+size_t Peer::sa_count() const
+{
+    size_t count = 0;
+    for (const ChannelView& channel : keying_.view()) {
+        count += channel.sas.size();
+    }
+    return count;
+}
+
+PeerView Peer::view() const
+{
+    PeerView view;
+    view.name = name_;
+    view.remote = config_.remote;
+    view.psk = !config_.psk.empty();
+    view.ports = config_.ports;
+    view.sessions = opened_;
+    view.channels = keying_.view();
+    std::vector<ChannelId> all;
+    for (const ChannelView& channel : view.channels) {
+        all.push_back(channel.id);
+    }
+    PortState state = port_state(all);
+    view.state = state.state;
+    view.error = state.error;
+    for (const auto& [key, live] : sessions_) {
+        if (live.id != current_ || !live.session->is_open()) {
+            continue;
+        }
+        const Session& session = *live.session;
+        auto stats = session.stats();
+        view.session = SessionView{session.tls_summary(),
+                                   session.side() == Session::Side::initiator,
+                                   session.opened_at(),
+                                   control::to_string(session.peer().role),
+                                   stats.messages_in,
+                                   stats.messages_out,
+                                   stats.receive_throttled,
+                                   stats.send_throttled};
+    }
+    return view;
+}
+
+}  // namespace nvo3::agent

@@ -1,0 +1,619 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See peers.h.
+#include "hvagent/peers.h"
+
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <cstdlib>
+#include <set>
+#include <utility>
+
+#include "base/log.h"
+#include "esp/drop_reason.h"
+
+namespace nvo3::agent {
+
+using namespace std::chrono_literals;
+using base::LogLevel;
+using control::AuditKind;
+using control::Session;
+
+namespace {
+
+constexpr const char* kModule = "peers";
+constexpr auto kPollInterval = 2s;     // of files, and of a listener that failed
+
+uint64_t new_instance()
+{
+    uint64_t instance = 0;
+    while (instance == 0) {
+        if (RAND_bytes(reinterpret_cast<unsigned char*>(&instance), sizeof instance) != 1) {
+            base::log(LogLevel::error, kModule, "the machine gives no random numbers");
+            std::abort();
+        }
+    }
+    return instance;
+}
+
+}  // namespace
+
+Peers::Peers(boost::asio::io_context& io, Options options, control::AuditLog& audit, const base::Clock& clock)
+    : io_(io), options_(std::move(options)), audit_(audit), clock_(clock), instance_(new_instance()), poll_timer_(io)
+{
+    switch_ = std::make_unique<SaClient>(io_, options_.sa_socket, instance_, *this);
+}
+
+Peers::~Peers()
+{
+    *alive_ = false;
+    for (auto& [remote, peer] : peers_) {
+        peer->detach();
+    }
+}
+
+void Peers::stop()
+{
+    stopping_ = true;
+    listener_.reset();
+    poll_timer_.cancel();
+    for (auto& [remote, peer] : peers_) {
+        peer->detach();
+    }
+    switch_.reset();
+}
+
+Peer* Peers::find(const base::IpAddress& remote)
+{
+    auto it = peers_.find(remote);
+    return it == peers_.end() ? nullptr : it->second.get();
+}
+
+// ---- Configuration ----
+
+void Peers::apply(std::shared_ptr<const Config> config)
+{
+    if (stopping_) {
+        return;
+    }
+    std::shared_ptr<const Config> before = std::exchange(config_, std::move(config));
+    report_changes(before.get());
+    apply_credentials();
+    bool listener_differs = !before || before->listen_address != config_->listen_address ||
+                            before->listen_port != config_->listen_port || before->listen_dual_stack != config_->listen_dual_stack;
+    apply_peers();
+    if (listener_differs) {
+        listener_.reset();
+        listen();
+    }
+    if (before && (before->control_rate != config_->control_rate || before->control_burst != config_->control_burst)) {
+        for (auto& [remote, peer] : peers_) {
+            peer->rates_changed();
+        }
+    }
+    if (!before) {
+        // Only now is known which of the SAs in the switch are wanted.
+        switch_->start();
+        poll();
+    }
+    changed();
+}
+
+void Peers::report_changes(const Config* before)
+{
+    for (const Problem& problem : config_->problems) {
+        if (!before || std::ranges::find(before->problems, problem) == before->problems.end()) {
+            base::log(LogLevel::warn, "config", (problem.port.empty() ? "" : "port " + problem.port + ": ") + problem.text);
+        }
+    }
+    auto event = [&](const std::string& text) {
+        base::log(LogLevel::info, "config", text);
+        audit_.write({AuditKind::config_changed, "", {}, text});
+    };
+    static const Config nothing;
+    const Config& old = before ? *before : nothing;
+    for (const Tunnel& tunnel : config_->tunnels) {
+        auto it = std::ranges::find(old.tunnels, tunnel.port, &Tunnel::port);
+        if (it == old.tunnels.end()) {
+            event("tunnel " + tunnel.port + " added");
+        } else if (*it != tunnel) {
+            event("tunnel " + tunnel.port + " changed");
+        }
+    }
+    for (const Tunnel& tunnel : old.tunnels) {
+        if (std::ranges::find(config_->tunnels, tunnel.port, &Tunnel::port) == config_->tunnels.end()) {
+            event("tunnel " + tunnel.port + " removed");
+        }
+    }
+    for (auto [key, was, is] : {std::tuple{"certificate", &old.certificate, &config_->certificate},
+                                {"private_key", &old.private_key, &config_->private_key},
+                                {"ca_cert", &old.ca_cert, &config_->ca_cert},
+                                {"nvo3-crl", &old.crl, &config_->crl}}) {
+        if (*was != *is) {
+            event(std::string("other_config:") + key + " is now " + (is->empty() ? "unset" : *is));
+        }
+    }
+}
+
+std::vector<ChannelId> Peers::channels_of(const Tunnel& tunnel) const
+{
+    std::vector<ChannelId> ids;
+    for (base::Vni vni : tunnel.vnis) {
+        ids.push_back({tunnel.encap, vni});
+    }
+    return ids;
+}
+
+std::map<base::IpAddress, PeerConfig> Peers::peer_configs() const
+{
+    std::map<base::IpAddress, PeerConfig> configs;
+    for (const Tunnel& tunnel : config_->tunnels) {
+        if (tunnel.flow_remote) {
+            continue;
+        }
+        PeerConfig& peer = configs[tunnel.remote];
+        peer.remote = tunnel.remote;
+        peer.local = tunnel.local;
+        peer.bind = tunnel.local;
+        if (peer.bind.is_unspecified() && !config_->listen_address.is_unspecified() &&
+            config_->listen_address.is_v4() == tunnel.remote.is_v4()) {
+            peer.bind = config_->listen_address;
+        }
+        peer.port = config_->listen_port;
+        peer.control_level = config_->control_level;
+        peer.remote_name = tunnel.remote_name;
+        peer.remote_cert = tunnel.remote_cert;
+        peer.psk = tunnel.psk;
+        peer.policy = {config_->rekey_after, config_->rekey_bytes};
+        peer.ports.push_back(tunnel.port);
+        for (const ChannelId& id : channels_of(tunnel)) {
+            ChannelConfig& channel = peer.channels[id];
+            channel.cipher = tunnel.cipher;     // ports that share a channel share the cipher, see config.cc
+            channel.replay_window = std::max(tunnel.replay_window, channel.replay_window);
+        }
+    }
+    // remote_ip=flow reaches every peer that another port names.
+    for (const Tunnel& tunnel : config_->tunnels) {
+        for (auto& [remote, peer] : configs) {
+            for (const ChannelId& id : tunnel.flow_remote ? channels_of(tunnel) : std::vector<ChannelId>{}) {
+                peer.channels.try_emplace(id, ChannelConfig{tunnel.cipher, tunnel.replay_window});
+            }
+        }
+    }
+    return configs;
+}
+
+void Peers::apply_peers()
+{
+    auto wanted = peer_configs();
+    std::erase_if(peers_, [&](const auto& entry) {
+        auto it = wanted.find(entry.first);
+        return it == wanted.end() || !entry.second->config().same_base(it->second);
+    });
+    std::erase_if(results_, [&](const auto& entry) { return !peers_.contains(entry.second.remote); });
+    for (auto& [remote, config] : wanted) {
+        if (Peer* peer = find(remote)) {
+            peer->configure(std::move(config));
+            continue;
+        }
+        auto peer = std::make_unique<Peer>(*this, std::move(config));
+        if (switch_instance_ != 0) {
+            peer->switch_up({}, switch_instance_);
+        }
+        peers_.emplace(remote, std::move(peer));
+    }
+}
+
+// ---- Credentials ----
+
+// One unreadable remote_cert must not keep the others from working.
+std::vector<std::string> Peers::usable_pins() const
+{
+    std::set<std::string> pins;
+    for (const Tunnel& tunnel : config_->tunnels) {
+        if (!tunnel.remote_cert.empty() && control::certificate_fingerprint(tunnel.remote_cert)) {
+            pins.insert(tunnel.remote_cert);
+        }
+    }
+    return {pins.begin(), pins.end()};
+}
+
+void Peers::apply_credentials()
+{
+    pins_ = usable_pins();
+    ContextPtr before = credentials_.context();
+    std::string problem = credentials_.problem();
+    credentials_ = certificate_credentials(*config_, pins_);
+    credentials_.keep(before);
+    credentials_.refresh(true);
+    if (!credentials_.problem().empty() && credentials_.problem() != problem) {
+        base::log(LogLevel::error, kModule, credentials_.problem());
+    }
+    credentials_refreshed(before);
+}
+
+bool Peers::credentials_refreshed(const ContextPtr& before)
+{
+    const ContextPtr& now = credentials_.context();
+    if (now == before) {
+        return false;
+    }
+    if (!now) {
+        for (auto& [remote, peer] : peers_) {
+            if (peer->config().psk.empty()) {
+                peer->start_over("no certificate is configured any more");
+            }
+        }
+        changed();
+        return true;
+    }
+    const control::PeerIdentity& own = now->own_identity();
+    base::log(LogLevel::info, kModule, "this host is " + own.name + ", certificate " + config_->certificate);
+    bool renamed = before && (before->own_identity().name != own.name || before->own_identity().trust_domain != own.trust_domain);
+    bool renew = before && (before->own_identity().fingerprint != own.fingerprint || before->level() != now->level());
+    for (auto& [remote, peer] : peers_) {
+        if (renamed && peer->config().psk.empty()) {
+            peer->start_over("this host is called " + own.name + " now");
+        }
+        peer->context_changed(renew && !renamed);
+    }
+    changed();
+    return true;
+}
+
+void Peers::poll()
+{
+    if (stopping_) {
+        return;
+    }
+    if (usable_pins() != pins_) {
+        apply_credentials();
+    } else {
+        ContextPtr before = credentials_.context();
+        std::string problem = credentials_.problem();
+        credentials_.refresh(false);
+        if (credentials_.problem() != problem) {
+            if (!credentials_.problem().empty()) {
+                base::log(LogLevel::error, kModule, credentials_.problem());
+            }
+            changed();
+        }
+        credentials_refreshed(before);
+    }
+    for (auto& [remote, peer] : peers_) {
+        peer->refresh(false);
+    }
+    if (!listener_) {
+        listen();
+    }
+    poll_timer_.expires_after(kPollInterval);
+    poll_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
+        if (!error && *alive) {
+            poll();
+        }
+    });
+}
+
+base::Status Peers::reload()
+{
+    if (!config_) {
+        return base::Error{EAGAIN, "the database has not been reached yet"};
+    }
+    apply_credentials();
+    for (auto& [remote, peer] : peers_) {
+        peer->refresh(true);
+    }
+    audit_.write({AuditKind::config_changed, "", {}, "credentials read again by command"});
+    if (!credentials_.problem().empty()) {
+        return base::Error{EINVAL, credentials_.problem()};
+    }
+    return {};
+}
+
+bool Peers::rekey(const std::string& name)
+{
+    bool found = false;
+    for (auto& [remote, peer] : peers_) {
+        if (peer->name() == name || remote.to_string() == name) {
+            peer->rekey();
+            found = true;
+        }
+    }
+    return found;
+}
+
+// ---- Listener and sessions ----
+
+void Peers::listen()
+{
+    if (stopping_) {
+        return;
+    }
+    boost::asio::ip::address address = boost::asio::ip::address_v4::any();
+    if (config_->listen_dual_stack) {
+        address = boost::asio::ip::address_v6::any();
+    } else if (!config_->listen_address.is_unspecified()) {
+        address = control::to_asio(config_->listen_address);
+    }
+    auto opened = control::Listener::open(
+        io_, {.endpoint = {address, config_->listen_port}, .clock = &clock_},
+        [this](const base::IpAddress& remote, const base::IpAddress&) { return accept(remote); },
+        [this](const base::IpAddress& remote, const std::string& reason) {
+            audit_.write({AuditKind::refused, "", remote, reason});
+        });
+    std::string problem = opened ? "" : "other_config:nvo3-listen: " + opened.error().text;
+    if (opened) {
+        listener_ = std::move(*opened);
+        base::log(LogLevel::info, kModule, "listening on port " + std::to_string(config_->listen_port));
+    } else if (problem != listen_problem_) {
+        base::log(LogLevel::error, kModule, problem);
+    }
+    if (problem != listen_problem_) {
+        listen_problem_ = problem;
+        changed();
+    }
+}
+
+base::Result<control::Listener::Accepted> Peers::accept(const base::IpAddress& remote)
+{
+    Peer* peer = find(remote);
+    if (!peer) {
+        return base::Error{EACCES, "no tunnel to " + remote.to_string() + " is configured"};
+    }
+    auto context = peer->accept();
+    if (!context) {
+        return context.error();
+    }
+    return control::Listener::Accepted{*context, session_options(), this};
+}
+
+control::SessionOptions Peers::session_options()
+{
+    control::SessionOptions options;
+    options.agent_instance = instance_;
+    options.switch_instance = switch_instance_;
+    options.send_rate = {static_cast<double>(config_->control_rate), static_cast<double>(config_->control_burst)};
+    options.receive_rate = options.send_rate;
+    options.clock = &clock_;
+    return options;
+}
+
+base::Status Peers::admit(Session& session)
+{
+    if (Peer* peer = find(session.remote_address()); peer && !stopping_) {
+        return peer->admit(session);
+    }
+    return base::Error{EACCES, "no tunnel to " + session.remote_address().to_string() + " is configured"};
+}
+
+void Peers::on_open(Session& session)
+{
+    if (Peer* peer = find(session.remote_address())) {
+        return peer->on_open(session);
+    }
+    session.close(control::proto::CLOSE_NOT_CONFIGURED, "the tunnel was removed");
+}
+
+bool Peers::vn_allowed(Session& session, base::Vni vni, base::Encap encap)
+{
+    Peer* peer = find(session.remote_address());
+    return peer && peer->serves(vni, encap);
+}
+
+void Peers::on_message(Session& session, const control::Envelope& message)
+{
+    if (Peer* peer = find(session.remote_address())) {
+        peer->on_message(session, message);
+    }
+}
+
+// Keying knows no such channel and so adopts nothing: it refuses and reports.
+void Peers::on_vn_refused(Session& session, const control::Envelope& message)
+{
+    on_message(session, message);
+}
+
+void Peers::on_closed(Session& session, const control::CloseInfo& info)
+{
+    if (Peer* peer = find(session.remote_address())) {
+        peer->on_closed(session, info);
+    }
+}
+
+// ---- The switch ----
+
+void Peers::install(const base::IpAddress& remote, uint64_t token, esp::SaConfig sa)
+{
+    uint32_t request = switch_ ? switch_->send(esp::msg::InstallSa{0, std::move(sa)}) : 0;
+    if (request != 0) {
+        results_[request] = {remote, token};
+    }
+}
+
+void Peers::send_to_switch(esp::SaMessage message)
+{
+    if (switch_) {
+        switch_->send(std::move(message));
+    }
+}
+
+void Peers::on_switch_up(const esp::msg::SwitchHello& hello, const std::vector<esp::msg::SaRecord>& live)
+{
+    switch_instance_ = hello.switch_instance;
+    switch_aead_ = hello.aead;
+    std::map<base::IpAddress, std::vector<Keying::LiveSa>> by_peer;
+    for (const esp::msg::SaRecord& sa : live) {
+        by_peer[sa.remote].push_back({sa.direction, {sa.encap, sa.vni}, sa.spi, sa.cipher, sa.generation, std::chrono::seconds(sa.age_seconds)});
+    }
+    for (const auto& [remote, sas] : by_peer) {
+        if (!find(remote)) {
+            base::log(LogLevel::info, kModule, "removing SAs with " + remote.to_string() + ", to which no tunnel is configured");
+            send_to_switch(esp::msg::RemovePeer{0, remote});
+        }
+    }
+    for (auto& [remote, peer] : peers_) {
+        peer->switch_up(by_peer[remote], switch_instance_);
+    }
+    published_.clear();
+    changed();
+}
+
+void Peers::on_switch_down(const std::string&)
+{
+    switch_instance_ = 0;
+    results_.clear();
+    for (auto& [remote, peer] : peers_) {
+        peer->switch_down();
+    }
+}
+
+void Peers::on_switch_message(const esp::SaMessage& message)
+{
+    if (const auto* result = std::get_if<esp::msg::Result>(&message)) {
+        on_result(*result);
+    } else if (const auto* acquire = std::get_if<esp::msg::Acquire>(&message)) {
+        if (Peer* peer = find(acquire->remote)) {
+            peer->acquire({acquire->encap, acquire->vni});
+        }
+    } else if (const auto* expiring = std::get_if<esp::msg::SaExpiring>(&message)) {
+        if (Peer* peer = find(expiring->remote)) {
+            peer->expiring(*expiring);
+        }
+    } else if (const auto* alarm = std::get_if<esp::msg::Alarm>(&message)) {
+        on_alarm(*alarm);
+    }
+}
+
+void Peers::on_result(const esp::msg::Result& result)
+{
+    auto node = results_.extract(result.request);
+    if (!node) {
+        return;     // of a removal, which cannot fail in a way that matters
+    }
+    if (Peer* peer = find(node.mapped().remote)) {
+        peer->installed(node.mapped().token, static_cast<int>(result.error), result.text);
+    }
+}
+
+void Peers::on_alarm(const esp::msg::Alarm& alarm)
+{
+    Peer* peer = find(alarm.remote);
+    control::AuditEvent event{AuditKind::alarm, peer ? peer->name() : "", alarm.remote, esp::to_string(alarm.reason)};
+    if (alarm.reason == esp::DropReason::wrong_vni) {
+        event.vni = alarm.vni_expected;
+        event.numbers.emplace_back("vni_seen", alarm.vni_seen.value);
+    }
+    if (alarm.spi.value != 0) {
+        event.text.emplace_back("spi", to_string(alarm.spi));
+    }
+    event.numbers.emplace_back("packets", alarm.count);
+    audit_.write(event);
+    base::log(LogLevel::warn, "alarm", std::to_string(alarm.count) + " packets from " + alarm.remote.to_string() + " refused: " +
+                                           esp::to_string(alarm.reason));
+}
+
+// ---- Status ----
+
+// Coalesced: many things change at once.
+void Peers::changed()
+{
+    if (publish_pending_) {
+        return;
+    }
+    publish_pending_ = true;
+    boost::asio::post(io_, [this, alive = alive_] {
+        if (*alive) {
+            publish_pending_ = false;
+            publish();
+        }
+    });
+}
+
+void Peers::publish()
+{
+    if (switch_instance_ == 0 || !config_) {
+        return;
+    }
+    auto states = port_states();
+    for (const auto& [port, state] : states) {
+        auto it = published_.find(port);
+        if (it == published_.end() || it->second != state) {
+            send_to_switch(esp::msg::PortStatus{port, state.state, state.peer, state.error});
+        }
+    }
+    published_ = std::move(states);
+}
+
+PortState Peers::flow_port_state(const Tunnel& tunnel) const
+{
+    PortState state{"up", "flow", ""};
+    if (peers_.empty()) {
+        return {"waiting", "flow", "no other port names a peer that remote_ip=flow could reach"};
+    }
+    for (const auto& [remote, peer] : peers_) {
+        PortState one = peer->port_state(channels_of(tunnel));
+        if (one.state != "up" && state.state == "up") {
+            state.state = "waiting";
+            state.error = one.peer + ": " + (one.error.empty() ? one.state : one.error);
+        }
+    }
+    return state;
+}
+
+std::map<std::string, PortState> Peers::port_states() const
+{
+    std::map<std::string, PortState> states;
+    std::string general = listen_problem_;
+    for (const Problem& problem : config_->problems) {
+        if (problem.port.empty() && general.empty()) {
+            general = problem.text;
+        }
+    }
+    for (const Tunnel& tunnel : config_->tunnels) {
+        auto peer = peers_.find(tunnel.remote);
+        states[tunnel.port] = tunnel.flow_remote || peer == peers_.end() ? flow_port_state(tunnel) : peer->second->port_state(channels_of(tunnel));
+    }
+    for (const Problem& problem : config_->problems) {
+        if (!problem.port.empty()) {
+            auto [it, unusable] = states.try_emplace(problem.port, PortState{"error", "", problem.text});
+            if (!unusable && it->second.error.empty()) {
+                it->second.error = problem.text;
+            }
+        }
+    }
+    for (auto& [port, state] : states) {
+        if (state.error.empty()) {
+            state.error = general;
+        }
+    }
+    return states;
+}
+
+AgentView Peers::view() const
+{
+    AgentView view;
+    view.now = clock_.now();
+    if (switch_) {
+        view.switch_up = switch_->is_up();
+        view.switch_problem = switch_->problem();
+    }
+    view.switch_aead = switch_aead_;
+    view.credentials_problem = credentials_.problem();
+    if (credentials_.context()) {
+        view.own_name = credentials_.context()->own_identity().name;
+    }
+    view.listen_problem = listen_problem_;
+    if (config_) {
+        view.problems = config_->problems;
+        view.control_rate = config_->control_rate;
+        view.control_burst = config_->control_burst;
+    }
+    for (const auto& [remote, peer] : peers_) {
+        view.peers.push_back(peer->view());
+    }
+    return view;
+}
+
+}  // namespace nvo3::agent

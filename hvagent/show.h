@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What "ovs-appctl -t hvagent .../show" prints, as text or JSON.
+//
+// Place: renders an AgentView, used by agent.cc.  Thread: pure functions.
+#ifndef HVAGENT_SHOW_H
+#define HVAGENT_SHOW_H
+
+#include <string>
+#include <vector>
+
+#include "hvagent/view.h"
+
+namespace nvo3::agent {
+
+std::string show_peers(const AgentView&, bool json);
+std::string show_sas(const AgentView&, bool json);
+std::string show_throttle(const AgentView&, bool json);
+std::string show_tsis(bool json);
+// 'lines' are JSON objects, oldest first.
+std::string show_audit(const std::vector<std::string>& lines, bool json);
+
+}  // namespace nvo3::agent
+#endif

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hvagent/config.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace nvo3::agent {
+namespace {
+
+RawConfig one_tunnel(StringMap options = {}, std::string type = "geneve")
+{
+    options.try_emplace("remote_ip", "192.0.2.2");
+    options.try_emplace("key", "5001");
+    return {{}, {{"tun2", std::move(type), std::move(options)}}};
+}
+
+RawConfig global(StringMap values)
+{
+    return {std::move(values), {}};
+}
+
+bool says(const Config& config, const std::string& words)
+{
+    return std::ranges::any_of(config.problems, [&](const Problem& problem) { return problem.text.find(words) != std::string::npos; });
+}
+
+TEST(Config, Defaults)
+{
+    auto config = make_config(one_tunnel(), nullptr);
+    EXPECT_TRUE(config->problems.empty());
+    EXPECT_EQ(config->listen_port, 6652);
+    EXPECT_EQ(config->rekey_after, std::chrono::seconds(3600));
+    EXPECT_EQ(config->rekey_bytes, 0u);
+    EXPECT_EQ(config->control_rate, 200u);
+    EXPECT_EQ(config->control_burst, 400u);
+    ASSERT_EQ(config->tunnels.size(), 1u);
+    const Tunnel& tunnel = config->tunnels[0];
+    EXPECT_EQ(tunnel.encap, base::Encap::geneve);
+    EXPECT_EQ(tunnel.remote.to_string(), "192.0.2.2");
+    EXPECT_TRUE(tunnel.local.is_unspecified());
+    EXPECT_EQ(tunnel.vnis, std::vector{base::Vni(5001)});
+    EXPECT_EQ(tunnel.cipher, esp::Cipher::aes128gcm);
+    EXPECT_EQ(tunnel.replay_window, 1024u);
+}
+
+TEST(Config, OtherConfigIsTaken)
+{
+    auto config = make_config(global({{"certificate", "/c"}, {"private_key", "/k"}, {"ca_cert", "/a"}, {"nvo3-crl", "/r"},
+                                      {"nvo3-listen", "[fd31::1]:7000"}, {"nvo3-role", "nve"}, {"nvo3-control-level", "high"},
+                                      {"nvo3-rekey-seconds", "60"}, {"nvo3-rekey-bytes", "1000000"}, {"nvo3-control-rate", "10"},
+                                      {"nvo3-control-burst", "20"}, {"ipsec_skb_mark", "1/1"}, {"stats-update-interval", "1000"}}),
+                              nullptr);
+    EXPECT_TRUE(config->problems.empty());
+    EXPECT_EQ(config->certificate + config->private_key + config->ca_cert + config->crl, "/c/k/a/r");
+    EXPECT_EQ(config->listen_address.to_string(), "fd31::1");
+    EXPECT_EQ(config->listen_port, 7000);
+    EXPECT_EQ(config->control_level, ControlLevel::high);
+    EXPECT_EQ(config->rekey_after, std::chrono::seconds(60));
+    EXPECT_EQ(config->rekey_bytes, 1000000u);
+    EXPECT_EQ(config->control_rate, 10u);
+    EXPECT_EQ(config->control_burst, 20u);
+}
+
+TEST(Config, ListenForms)
+{
+    struct Row {
+        const char* text;
+        bool good;
+        bool dual;
+        uint16_t port;
+    };
+    const Row rows[] = {
+        {"0.0.0.0:6652", true, false, 6652}, {"192.0.2.1:1", true, false, 1}, {"[::]:6000", true, true, 6000},   {"192.0.2.1", true, false, 6652},
+        {"[::]", true, true, 6652},          {"192.0.2.1:", false, false, 0}, {"192.0.2.1:0", false, false, 0}, {"192.0.2.1:65536", false, false, 0},
+        {"[::1", false, false, 0},           {"[::1]6652", false, false, 0},  {"host:6652", false, false, 0},    {"", false, false, 0},
+        {"::1:6652", false, false, 0},
+    };
+    for (const Row& row : rows) {
+        auto config = make_config(global({{"nvo3-listen", row.text}}), nullptr);
+        EXPECT_EQ(config->problems.empty(), row.good) << row.text;
+        EXPECT_EQ(config->listen_port, row.good ? row.port : 6652) << row.text;
+        EXPECT_EQ(config->listen_dual_stack, row.good && row.dual) << row.text;
+    }
+}
+
+TEST(Config, BadGlobalValuesKeepTheFormerOnes)
+{
+    auto before = make_config(global({{"nvo3-rekey-seconds", "60"}, {"nvo3-control-level", "high"}, {"nvo3-listen", "192.0.2.1:7"}}), nullptr);
+    for (const auto& [key, value] : StringMap{{"nvo3-rekey-seconds", "0"}, {"nvo3-control-level", "extreme"}, {"nvo3-listen", "x"},
+                                              {"nvo3-control-rate", "many"}, {"nvo3-rekey-bytes", "-1"}, {"nvo3-role", "nva"},
+                                              {"nvo3-nva", "192.0.2.9"}, {"nvo3-rekey-second", "5"}}) {
+        RawConfig raw = global({{"nvo3-rekey-seconds", "60"}, {"nvo3-control-level", "high"}, {"nvo3-listen", "192.0.2.1:7"}});
+        raw.other_config[key] = value;
+        auto config = make_config(raw, before.get());
+        ASSERT_EQ(config->problems.size(), 1u) << key;
+        EXPECT_EQ(config->problems[0].port, "");
+        EXPECT_TRUE(says(*config, key)) << config->problems[0].text;
+        EXPECT_EQ(config->rekey_after, std::chrono::seconds(60)) << key;
+        EXPECT_EQ(config->control_level, ControlLevel::high) << key;
+        EXPECT_EQ(config->listen_port, 7) << key;
+        EXPECT_EQ(config->control_rate, 200u) << key;
+    }
+    // A removed key goes back to the default, not to the former value.
+    EXPECT_EQ(make_config(global({}), before.get())->rekey_after, std::chrono::seconds(3600));
+}
+
+TEST(Config, Networks)
+{
+    struct Row {
+        const char* what;
+        StringMap options;
+        std::vector<uint32_t> vnis;     // empty: unusable
+    };
+    const Row rows[] = {
+        {"one key", {{"key", "7"}}, {7}},
+        {"hexadecimal", {{"key", "0x10"}}, {16}},
+        {"largest", {{"key", "16777215"}}, {16777215}},
+        {"too large", {{"key", "16777216"}}, {}},
+        {"no number", {{"key", "blue"}}, {}},
+        {"two directions", {{"key", "1"}, {"in_key", "2"}, {"out_key", "3"}}, {2, 3}},
+        {"one direction", {{"key", "1"}, {"out_key", "3"}}, {1, 3}},
+        {"flow with a list", {{"key", "flow"}, {"nvo3_vnis", " 3, 1,2,3"}}, {1, 2, 3}},
+        {"flow without a list", {{"key", "flow"}}, {}},
+        {"flow with an empty list", {{"key", "flow"}, {"nvo3_vnis", ""}}, {}},
+        {"flow with a bad list", {{"key", "flow"}, {"nvo3_vnis", "1,,2"}}, {}},
+        {"flow one way", {{"in_key", "flow"}, {"out_key", "9"}, {"nvo3_vnis", "1"}}, {1, 9}},
+    };
+    for (const Row& row : rows) {
+        auto config = make_config(one_tunnel(row.options), nullptr);
+        EXPECT_EQ(config->problems.empty(), !row.vnis.empty()) << row.what;
+        ASSERT_EQ(config->tunnels.size(), row.vnis.empty() ? 0u : 1u) << row.what;
+        std::vector<uint32_t> found;
+        for (const Tunnel& tunnel : config->tunnels) {
+            std::ranges::transform(tunnel.vnis, std::back_inserter(found), &base::Vni::value);
+        }
+        EXPECT_EQ(found, row.vnis) << row.what;
+    }
+    RawConfig none{{}, {{"tun2", "geneve", {{"remote_ip", "192.0.2.2"}}}}};
+    EXPECT_EQ(make_config(none, nullptr)->tunnels.at(0).vnis, std::vector{base::Vni(0)}) << "as in OVS, no key is network 0";
+}
+
+TEST(Config, BadTunnelOptions)
+{
+    struct Row {
+        const char* key;
+        const char* value;
+        bool keeps;     // with a former good value the tunnel goes on
+    };
+    const Row rows[] = {
+        {"remote_ip", "hv2.example.net", false}, {"remote_ip", "0.0.0.0", false},  {"remote_ip", "239.1.1.1", false}, {"local_ip", "x", true},
+        {"local_ip", "fd31::1", true},           {"security_level", "top", true},  {"cipher", "rot13", true},
+        {"replay_window", "1000", true},         {"replay_window", "32", true},    {"replay_window", "16384", true},
+        {"replay_window", "", true},             {"remote_name", "", false},       {"key", "blue", true},
+    };
+    auto good = make_config(one_tunnel({{"replay_window", "2048"}, {"security_level", "high"}}), nullptr);
+    ASSERT_TRUE(good->problems.empty());
+    for (const Row& row : rows) {
+        RawConfig raw = one_tunnel();
+        raw.tunnels[0].options[row.key] = row.value;
+        raw.tunnels.push_back({"tun3", "vxlan", {{"remote_ip", "192.0.2.3"}, {"key", "1"}}});
+        auto fresh = make_config(raw, nullptr);
+        ASSERT_EQ(fresh->problems.size(), 1u) << row.key;
+        EXPECT_EQ(fresh->problems[0].port, "tun2");
+        EXPECT_TRUE(says(*fresh, std::string("options:") + row.key)) << fresh->problems[0].text;
+        ASSERT_EQ(fresh->tunnels.size(), 1u) << "the other tunnel is unaffected by " << row.key;
+        EXPECT_EQ(fresh->tunnels[0].port, "tun3");
+
+        auto later = make_config(raw, good.get());
+        EXPECT_EQ(later->tunnels.size(), row.keeps ? 2u : 1u) << row.key << "=" << row.value;
+        EXPECT_EQ(later->problems.size(), 1u) << row.key;
+        if (std::string(row.key) == "replay_window") {
+            EXPECT_EQ(later->tunnels[0].replay_window, 2048u);
+        } else if (std::string(row.key) == "cipher" || std::string(row.key) == "security_level") {
+            EXPECT_EQ(later->tunnels[0].cipher, esp::Cipher::aes256gcm);
+        }
+    }
+}
+
+TEST(Config, UnknownOwnOptionIsNamedAndTheTunnelWorks)
+{
+    auto config = make_config(one_tunnel({{"nvo3_vnls", "1"}, {"tos", "inherit"}}), nullptr);
+    EXPECT_EQ(config->tunnels.size(), 1u);
+    ASSERT_EQ(config->problems.size(), 1u);
+    EXPECT_TRUE(says(*config, "options:nvo3_vnls"));
+}
+
+TEST(Config, LevelAndCipherExcludeEachOther)
+{
+    EXPECT_TRUE(make_config(one_tunnel({{"cipher", "aes256gcm"}, {"security_level", "high"}}), nullptr)->tunnels.empty());
+    EXPECT_EQ(make_config(one_tunnel({{"cipher", "chacha20poly1305"}}), nullptr)->tunnels.at(0).cipher, esp::Cipher::chacha20poly1305);
+    EXPECT_EQ(make_config(one_tunnel({{"security_level", "integrity"}}), nullptr)->tunnels.at(0).cipher, esp::Cipher::aes128gmac);
+}
+
+TEST(Config, PskExcludesNames)
+{
+    EXPECT_EQ(make_config(one_tunnel({{"psk", "/k"}}), nullptr)->tunnels.at(0).psk, "/k");
+    EXPECT_TRUE(make_config(one_tunnel({{"psk", "/k"}, {"remote_name", "hv2"}}), nullptr)->tunnels.empty());
+    EXPECT_TRUE(make_config(one_tunnel({{"psk", "/k"}, {"remote_cert", "/c"}}), nullptr)->tunnels.empty());
+}
+
+TEST(Config, FlowRemote)
+{
+    auto config = make_config(one_tunnel({{"remote_ip", "flow"}}), nullptr);
+    ASSERT_EQ(config->tunnels.size(), 1u);
+    EXPECT_TRUE(config->tunnels[0].flow_remote);
+}
+
+TEST(Config, PortsThatShareAPeerMustAgree)
+{
+    struct Row {
+        const char* what;
+        StringMap second;
+        bool fits;
+    };
+    const Row rows[] = {
+        {"another network", {{"key", "2"}}, true},
+        {"another network, another cipher", {{"key", "2"}, {"security_level", "high"}}, true},
+        {"same network, another cipher", {{"security_level", "high"}}, false},
+        {"another name", {{"key", "2"}, {"remote_name", "hv3"}}, false},
+        {"a key instead of a certificate", {{"key", "2"}, {"psk", "/k"}}, false},
+        {"another source", {{"key", "2"}, {"local_ip", "192.0.2.9"}}, false},
+        {"another peer", {{"remote_ip", "192.0.2.3"}, {"remote_name", "hv3"}, {"security_level", "high"}}, true},
+    };
+    for (const Row& row : rows) {
+        RawConfig raw;
+        StringMap second{{"remote_ip", "192.0.2.2"}, {"key", "5001"}};
+        for (const auto& [key, value] : row.second) {
+            second[key] = value;
+        }
+        // Against the order of names: the outcome must not hang on that of rows.
+        raw.tunnels = {{"b", "geneve", second}, {"a", "geneve", {{"remote_ip", "192.0.2.2"}, {"key", "5001"}}}};
+        auto config = make_config(raw, nullptr);
+        EXPECT_EQ(config->tunnels.size(), row.fits ? 2u : 1u) << row.what;
+        EXPECT_EQ(config->tunnels[0].port, "a") << row.what;
+        if (!row.fits) {
+            ASSERT_EQ(config->problems.size(), 1u) << row.what;
+            EXPECT_EQ(config->problems[0].port, "b") << row.what;
+        }
+    }
+}
+
+}  // namespace
+}  // namespace nvo3::agent
