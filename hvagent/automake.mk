@@ -56,7 +56,6 @@ EXTRA_hvagent_hvagent_DEPENDENCIES = $(OVS_STAMP) hvagent/libhvagentovs.a $(nvo3
 $(hvagent_hvagent_OBJECTS): lib/control/control.pb.h
 
 EXTRA_DIST += hvagent/README.md
-dist_man_MANS += doc/man/hvagent.8
 
 check_PROGRAMS += tests/unit/hvagent_tests
 TESTS += tests/unit/hvagent_tests
