@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // hvagent: authenticates hosts and keys the protected tunnels of Open vSwitch.
-// This file: start, the OVS thread's loop, stop.
+// Start, the OVS thread's loop, stop.
 #include <nvo3_config.h>
 
 #include <cstdio>
@@ -28,6 +28,7 @@ namespace {
 
 agent::Options read_options(int argc, char* argv[])
 {
+    ovs_daemon_name(argv[0], PACKAGE_VERSION);
     auto options = agent::parse_options(argc, argv);
     if (!options) {
         fail(options.error().text);
@@ -76,5 +77,4 @@ int main(int argc, char* argv[])
     }
     started->reset();
     ovs_daemon_close();
-    return EXIT_SUCCESS;
 }

@@ -28,6 +28,12 @@ static struct latch wake;
 static bool exiting;
 
 void
+ovs_daemon_name(const char *argv0, const char *version)
+{
+    ovs_set_program_name(argv0, version);
+}
+
+void
 ovs_daemon_parse(int argc, char *argv[], struct ovs_daemon_options *options)
 {
     enum {
@@ -44,8 +50,6 @@ ovs_daemon_parse(int argc, char *argv[], struct ovs_daemon_options *options)
         {NULL, 0, NULL, 0},
     };
 
-    ovs_cmdl_proctitle_init(argc, argv);
-    set_program_name(argv[0]);
     *options = (struct ovs_daemon_options) { 0 };
     char *short_options = ovs_cmdl_long_options_to_short_options(long_options);
     for (;;) {
@@ -82,9 +86,7 @@ ovs_daemon_usage(void)
     daemon_usage();
     vlog_usage();
     printf("\nOther options:\n"
-           "  --unixctl=SOCKET          override default control socket name\n"
-           "  -h, --help                display this help message\n"
-           "  -V, --version             display version information\n");
+           "  --unixctl=SOCKET          override default control socket name\n");
 }
 
 const char *

@@ -14,6 +14,9 @@
 extern "C" {
 #endif
 
+/* First of all: names the program for log, help and pid file. */
+void ovs_daemon_name(const char *argv0, const char *version);
+
 /* Options that every daemon of OVS has, parsed from what hvagent's own parser
  * left over.  Ends the process on errors. */
 struct ovs_daemon_options {
