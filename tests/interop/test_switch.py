@@ -12,7 +12,7 @@ import wire
 from esp_tool import Sa
 from guest import Guest
 from lab import net, run, wait_until
-from linux_peer import GUEST_MAC, VM_IP, LinuxPeer
+from linux_peer import GUEST_MAC, VM_IP, VM_MAC, LinuxPeer
 from packets import inner_ping, scapy_seal
 
 VNI = 5001
@@ -44,6 +44,8 @@ class Tunnel:
         self.to_guest = Sa.make(next(SPIS), ours, theirs, encap=encap, vni=VNI, **options)
         self.from_guest = dataclasses.replace(Sa.make(next(SPIS), theirs, ours, encap=encap, vni=VNI, **options), sequence=first_sent_by_guest)
         self.errors_before = peer.errors()
+        # The guest first: it has nothing to say yet, whereas the VM may be asking for its neighbour at any time.
+        peer.configure(sa_in=self.to_guest, sa_out=self.from_guest)
         host.add_tunnel(GUEST, encap, key=VNI, remote_ip=theirs, cipher=self.to_guest.cipher)
         try:
             self._socket = sa_socket.SaSocket(host)
@@ -51,7 +53,6 @@ class Tunnel:
                 self._socket.install(direction, sa.spi, theirs, VNI, sa.key, encap=encap, cipher=sa.cipher, esn=sa.esn)
             self._socket.port_up(PORT)
             self.drops_before = host.drops()
-            peer.configure(sa_in=self.to_guest, sa_out=self.from_guest)
         except BaseException:
             self.__exit__()
             raise
@@ -72,7 +73,11 @@ class Tunnel:
 
     def reach(self):
         """Waits for the first answer: the switch has to learn its underlay, and all ends their neighbours."""
-        wait_until(lambda: self.site.peer.ping(self.site.vm.address, count=1, timeout=1), lambda: f"the VMs reach each other: {self.words()}")
+        vm, peer = self.site.vm, self.site.peer
+        wait_until(lambda: peer.ping(vm.address, count=1, timeout=1), lambda: f"the VMs reach each other: {self.words()}")
+        # From here on nobody asks by ARP, or the two ends could be counted at two moments.
+        peer.know(vm.address, vm.mac)
+        net.ip(vm.ns, f"neigh replace {VM_IP} lladdr {VM_MAC} dev eth0 nud permanent")
 
     def new_errors(self):
         """Counters of the guest's xfrm_stat that grew since the tunnel was set up."""
