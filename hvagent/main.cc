@@ -71,8 +71,8 @@ int main(int argc, char* argv[])
     agent::register_commands(**started);
     agent::OvsFeed feed(ovs.database, **started);
     ovs_daemon_ready();
-    while (!ovs_daemon_run()) {
-        feed.run();
+    // The database first: a command then meets what was configured before it.
+    for (feed.run(); !ovs_daemon_run(); feed.run()) {
         ovs_daemon_block();
     }
     started->reset();

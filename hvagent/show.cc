@@ -51,12 +51,11 @@ json to_json(const PeerView& peer, TimePoint now)
     if (!peer.error.empty()) {
         value["error"] = peer.error;
     }
-    value["session"] = peer.session ? "up" : "none";
     if (peer.session) {
-        value["tls"] = peer.session->tls;
-        value["begun_by"] = peer.session->initiator ? "this host" : "peer";
-        value["role"] = peer.session->peer_role;
-        value["session_age_seconds"] = seconds(peer.session->opened, now);
+        value["session"] = {{"tls", peer.session->tls},
+                            {"begun_by", peer.session->initiator ? "this host" : "peer"},
+                            {"role", peer.session->peer_role},
+                            {"age_seconds", seconds(peer.session->opened, now)}};
     }
     value["networks"] = json::array();
     for (const ChannelView& channel : peer.channels) {
