@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The server's end of the SA socket: one agent at a time, never blocking.  It
+// moves messages and knows nothing of what they mean.
+// Place: engine.  Threads: main.
+#ifndef NVO3_ENGINE_AGENT_SOCKET_H
+#define NVO3_ENGINE_AGENT_SOCKET_H
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "esp/sa_protocol.h"
+#include "ovs-ext/api/nvo3_host.h"
+
+namespace nvo3::engine {
+
+class AgentSocket {
+public:
+    class Handler {
+    public:
+        virtual ~Handler() = default;
+        // The agent's hello has come; send() reaches it from now on.
+        virtual void on_agent_up(uint64_t agent_instance) = 0;
+        virtual void on_agent_down() = 0;
+        // A message of the agent other than its hello.
+        virtual void on_agent_message(esp::SaMessage& message) = 0;
+    };
+
+    // 'hello' goes to each agent that connects.
+    AgentSocket(const nvo3_host& host, std::string path, esp::msg::SwitchHello hello,
+                Handler& handler);
+    // Closes, and removes the socket from the file system.
+    ~AgentSocket();
+    AgentSocket(const AgentSocket&) = delete;
+    AgentSocket& operator=(const AgentSocket&) = delete;
+
+    // Listens, with mode 0600.  Takes the place of a socket that nobody listens
+    // on any more; fails if somebody does, or if the path is something else.
+    base::Status open();
+    bool is_open() const noexcept { return static_cast<bool>(listener_); }
+
+    void run();
+    void wait();
+
+    // An agent is there and has said hello.
+    bool connected() const noexcept { return connection_ && connection_->greeted; }
+    // A list is on its way.
+    bool listing() const noexcept { return connection_ && connection_->listing; }
+    pid_t agent_pid() const noexcept { return connection_ ? connection_->pid : 0; }
+
+    // Queued; nothing happens without an agent.
+    void send(const esp::SaMessage& message);
+    // As send(), but lost if the agent is slow to read: for what comes again.
+    void send_event(const esp::SaMessage& message);
+    // 'records', then 'end'; the agent's next message is read after those.
+    void send_list(std::vector<esp::msg::SaRecord> records, esp::msg::Result end);
+
+private:
+    struct Connection {
+        base::UniqueFd fd;
+        pid_t pid = 0;
+        bool greeted = false;
+        bool more_input = false;        // stopped reading by its own limit
+        esp::SaMessageReader reader;
+        base::Bytes out;                // holds no secret
+        size_t out_begin = 0;
+        std::vector<esp::msg::SaRecord> list;   // in reverse order
+        esp::msg::Result list_end;
+        bool listing = false;
+
+        size_t queued() const noexcept { return out.size() - out_begin; }
+    };
+
+    void accept_agents();
+    void take(base::UniqueFd fd);
+    void read_messages();
+    bool next_message();
+    void greet(const esp::SaMessage& message);
+    void fill_from_list();
+    void flush();
+    void queue(const esp::SaMessage& message);
+    void drop(const std::string& why);
+    base::Status remove_stale();
+
+    const nvo3_host& host_;
+    const std::string path_;
+    const esp::msg::SwitchHello hello_;
+    Handler& handler_;
+    base::UniqueFd listener_;
+    dev_t device_ = 0;      // of the socket that open() made
+    ino_t inode_ = 0;
+    std::unique_ptr<Connection> connection_;
+};
+
+}  // namespace nvo3::engine
+
+#endif
