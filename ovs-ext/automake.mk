@@ -12,10 +12,7 @@ nvo3_ovs_patches = \
 	ovs-ext/patches/0006-tnl-ports-datapath-types.patch
 EXTRA_DIST += ovs-ext/build-ovs $(nvo3_ovs_patches) \
 	ovs-ext/patches/README.md \
-	ovs-ext/shim/README.md \
-	doc/decisions/0005-hooks-in-the-stock-tunnel-classes.md \
-	doc/decisions/0006-two-barriers-against-clear-tunnels.md \
-	doc/decisions/0007-clear-packets-are-led-to-the-protected-port.md
+	ovs-ext/shim/README.md
 
 if OVS_REUSE
 nvo3_ovs_action = check
@@ -61,8 +58,36 @@ ovs_ext_libnvo3shim_a_SOURCES = \
 ovs_ext_libnvo3shim_a_CPPFLAGS = -I$(top_srcdir) $(OVS_CPPFLAGS)
 $(ovs_ext_libnvo3shim_a_OBJECTS): $(OVS_STAMP)
 
+# The switch.  Its main() and bridge.c are OVS's own objects; the program is
+# installed beside the stock one, to be chosen by update-alternatives.
+nvo3switchdir = $(libdir)/openvswitch-switch-nvo3
+nvo3switch_PROGRAMS = ovs-ext/vswitchd/ovs-vswitchd
+ovs_ext_vswitchd_ovs_vswitchd_SOURCES = ovs-ext/vswitchd/main_hooks.c
+# Not a file: has automake link with the C++ compiler, for the engine's sake.
+nodist_EXTRA_ovs_ext_vswitchd_ovs_vswitchd_SOURCES = ovs-ext/vswitchd/linker.cc
+ovs_ext_vswitchd_ovs_vswitchd_CPPFLAGS = -I$(top_srcdir) $(OVS_CPPFLAGS) \
+	-I$(OVS_BUILD)/vswitchd -DNVO3_VERSION='"$(PACKAGE_VERSION)"'
+ovs_ext_vswitchd_ovs_vswitchd_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=bridge_init -Wl,--wrap=bridge_run \
+	-Wl,--wrap=bridge_wait -Wl,--wrap=bridge_exit \
+	-Wl,--wrap=ovs_print_version
+nvo3_switch_own_libs = \
+	ovs-ext/libnvo3shim.a \
+	ovs-ext/libnvo3engine.a \
+	lib/libnvo3esp.a \
+	lib/libnvo3base.a
+ovs_ext_vswitchd_ovs_vswitchd_LDADD = $(OVS_SWITCH_LIBS) \
+	$(nvo3_switch_own_libs) $(OVS_LIBS) $(IPSEC_MB_LIBS) $(OPENSSL_LIBS)
+EXTRA_ovs_ext_vswitchd_ovs_vswitchd_DEPENDENCIES = $(OVS_STAMP) \
+	$(nvo3_switch_own_libs)
+$(ovs_ext_vswitchd_ovs_vswitchd_OBJECTS): $(OVS_STAMP)
+
 # Test programs of the switch; run-ovs-tests is for run-tests.
 EXTRA_DIST += tests/run-ovs-tests
+check_PROGRAMS += tests/support/sa_inject
+tests_support_sa_inject_SOURCES = tests/support/sa_inject.cc
+tests_support_sa_inject_LDADD = lib/libnvo3esp.a lib/libnvo3base.a \
+	$(IPSEC_MB_LIBS) $(OPENSSL_LIBS)
 
 check_PROGRAMS += tests/unit/shim/packet_test
 TESTS += tests/unit/shim/packet_test
