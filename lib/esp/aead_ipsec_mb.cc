@@ -43,15 +43,26 @@ public:
 protected:
     explicit SecretAead(const uint8_t* salt) noexcept { memcpy(salt_, salt, kSaltSize); }
 
-    struct Nonce {
-        uint8_t octets[kNonceSize];
+    // Nonces are put together for the whole batch ahead of the first call: a load
+    // that follows its two stores closely would wait for them, for each packet.
+    struct Nonces {
+        Nonces(const SecretAead& aead, const AeadItem* items, size_t n) noexcept
+        {
+            for (size_t i = 0; i < n; i++) {
+                memcpy(octets[i], aead.salt_, kSaltSize);
+                memcpy(octets[i] + kSaltSize, items[i].iv, kIvSize);
+            }
+        }
+        const uint8_t* operator[](size_t i) const noexcept { return octets[i]; }
+
+        uint8_t octets[kMaxBatch][16];
     };
-    Nonce nonce(const uint8_t* iv) const noexcept
+
+    static void compare(const uint8_t (*icvs)[kIcvSize], AeadItem* items, size_t n) noexcept
     {
-        Nonce n;
-        memcpy(n.octets, salt_, kSaltSize);
-        memcpy(n.octets + kSaltSize, iv, kIvSize);
-        return n;
+        for (size_t i = 0; i < n; i++) {
+            items[i].ok = icv_equal(icvs[i], items[i].iv + kIvSize + items[i].text_size);
+        }
     }
 
 private:
@@ -90,27 +101,29 @@ public:
 
     bool seal(AeadItem* items, size_t n) noexcept override
     {
+        const Nonces nonces(*this, items, n);
         gcm_context_data context;
-        for (AeadItem* item = items; item != items + n; item++) {
-            uint8_t* text = item->iv + kIvSize;
-            const Nonce iv = nonce(item->iv);
-            calls_.encrypt(key_, &context, text, text, item->text_size, iv.octets,
-                           item->aad, item->aad_size, text + item->text_size, kIcvSize);
+        for (size_t i = 0; i < n; i++) {
+            const AeadItem& item = items[i];
+            uint8_t* text = item.iv + kIvSize;
+            calls_.encrypt(key_, &context, text, text, item.text_size, nonces[i],
+                           item.aad, item.aad_size, text + item.text_size, kIcvSize);
         }
         return true;
     }
 
     void open(AeadItem* items, size_t n) noexcept override
     {
+        const Nonces nonces(*this, items, n);
         gcm_context_data context;
-        uint8_t icv[kIcvSize];
-        for (AeadItem* item = items; item != items + n; item++) {
-            uint8_t* text = item->iv + kIvSize;
-            const Nonce iv = nonce(item->iv);
-            calls_.decrypt(key_, &context, text, text, item->text_size, iv.octets,
-                           item->aad, item->aad_size, icv, kIcvSize);
-            item->ok = icv_equal(icv, text + item->text_size);
+        uint8_t icvs[kMaxBatch][kIcvSize];
+        for (size_t i = 0; i < n; i++) {
+            const AeadItem& item = items[i];
+            uint8_t* text = item.iv + kIvSize;
+            calls_.decrypt(key_, &context, text, text, item.text_size, nonces[i],
+                           item.aad, item.aad_size, icvs[i], kIcvSize);
         }
+        compare(icvs, items, n);
     }
 };
 
@@ -121,27 +134,28 @@ public:
 
     bool seal(AeadItem* items, size_t n) noexcept override
     {
-        for (AeadItem* item = items; item != items + n; item++) {
-            sum(*item, item->iv + kIvSize + item->text_size);
+        const Nonces nonces(*this, items, n);
+        for (size_t i = 0; i < n; i++) {
+            sum(items[i], nonces[i], items[i].iv + kIvSize + items[i].text_size);
         }
         return true;
     }
 
     void open(AeadItem* items, size_t n) noexcept override
     {
-        uint8_t icv[kIcvSize];
-        for (AeadItem* item = items; item != items + n; item++) {
-            sum(*item, icv);
-            item->ok = icv_equal(icv, item->iv + kIvSize + item->text_size);
+        const Nonces nonces(*this, items, n);
+        uint8_t icvs[kMaxBatch][kIcvSize];
+        for (size_t i = 0; i < n; i++) {
+            sum(items[i], nonces[i], icvs[i]);
         }
+        compare(icvs, items, n);
     }
 
 private:
-    void sum(const AeadItem& item, uint8_t* icv) const noexcept
+    void sum(const AeadItem& item, const uint8_t* nonce, uint8_t* icv) const noexcept
     {
         gcm_context_data context;
-        const Nonce iv = nonce(item.iv);
-        calls_.gmac_init(key_, &context, iv.octets, kNonceSize);
+        calls_.gmac_init(key_, &context, nonce, kNonceSize);
         calls_.gmac_update(key_, &context, item.aad, item.aad_size);
         calls_.gmac_update(key_, &context, item.iv, kIvSize + item.text_size);
         calls_.gmac_finalize(key_, &context, icv, kIcvSize);
@@ -160,14 +174,11 @@ public:
 
     bool seal(AeadItem* items, size_t n) noexcept override
     {
+        const Nonces nonces(*this, items, n);
         chacha20_poly1305_context_data context;
-        for (AeadItem* item = items; item != items + n; item++) {
-            uint8_t* text = item->iv + kIvSize;
-            start(*item, context);
-            manager_.chacha20_poly1305_enc_update(key_, &context, text, text,
-                                                  item->text_size);
-            manager_.chacha20_poly1305_finalize(&context, text + item->text_size,
-                                                kIcvSize);
+        for (size_t i = 0; i < n; i++) {
+            crypt(manager_.chacha20_poly1305_enc_update, context, items[i], nonces[i],
+                  items[i].iv + kIvSize + items[i].text_size);
         }
         base::wipe(&context, sizeof context);   // the last packet's Poly1305 key
         return true;
@@ -175,24 +186,25 @@ public:
 
     void open(AeadItem* items, size_t n) noexcept override
     {
+        const Nonces nonces(*this, items, n);
         chacha20_poly1305_context_data context;
-        uint8_t icv[kIcvSize];
-        for (AeadItem* item = items; item != items + n; item++) {
-            uint8_t* text = item->iv + kIvSize;
-            start(*item, context);
-            manager_.chacha20_poly1305_dec_update(key_, &context, text, text,
-                                                  item->text_size);
-            manager_.chacha20_poly1305_finalize(&context, icv, kIcvSize);
-            item->ok = icv_equal(icv, text + item->text_size);
+        uint8_t icvs[kMaxBatch][kIcvSize];
+        for (size_t i = 0; i < n; i++) {
+            crypt(manager_.chacha20_poly1305_dec_update, context, items[i], nonces[i],
+                  icvs[i]);
         }
         base::wipe(&context, sizeof context);
+        compare(icvs, items, n);
     }
 
 private:
-    void start(const AeadItem& item, chacha20_poly1305_context_data& context) const noexcept
+    void crypt(chacha_poly_enc_dec_update_t update, chacha20_poly1305_context_data& context,
+               const AeadItem& item, const uint8_t* nonce, uint8_t* icv) const noexcept
     {
-        const Nonce iv = nonce(item.iv);
-        manager_.chacha20_poly1305_init(key_, &context, iv.octets, item.aad, item.aad_size);
+        uint8_t* text = item.iv + kIvSize;
+        manager_.chacha20_poly1305_init(key_, &context, nonce, item.aad, item.aad_size);
+        update(key_, &context, text, text, item.text_size);
+        manager_.chacha20_poly1305_finalize(&context, icv, kIcvSize);
     }
 
     const IMB_MGR& manager_;

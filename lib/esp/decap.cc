@@ -38,19 +38,26 @@ struct Work {
 // Step 1, the IP header: where its packet ends, counted from the frame's start;
 // 0 if it is none that carries UDP at l4_ofs.
 size_t
-ip_end(const Frame& frame, bool ipv6) noexcept
+ipv6_end(const Frame& frame) noexcept
 {
     const uint8_t* ip = frame.data + frame.l3_ofs;
-    const size_t header = frame.l4_ofs - frame.l3_ofs;
-    if (ipv6) {
-        // With extension headers the stock code would not find UDP.
-        return header == kIpv6Size && ip[6] == kProtocolUdp
-               ? frame.l3_ofs + kIpv6Size + load_be<uint16_t>(ip + 4) : 0;
+    // With extension headers the stock code would not find UDP.
+    if (frame.l4_ofs - frame.l3_ofs != kIpv6Size || ip[6] != kProtocolUdp) {
+        return 0;
     }
+    return frame.l3_ofs + kIpv6Size + load_be<uint16_t>(ip + 4);
+}
+
+size_t
+ipv4_end(const Frame& frame) noexcept
+{
+    const uint8_t* ip = frame.data + frame.l3_ofs;
+    const int header = frame.l4_ofs - frame.l3_ofs;
     const bool fragment = load_be<uint16_t>(ip + 6) & 0x3fff;
-    return ip[0] >> 4 == 4 && header == size_t{4} * (ip[0] & 0x0f)
-           && ip[9] == kProtocolUdp && !fragment
-           ? frame.l3_ofs + load_be<uint16_t>(ip + 2) : 0;
+    if (ip[0] != (0x40 | header >> 2) || header & 3 || ip[9] != kProtocolUdp || fragment) {
+        return 0;
+    }
+    return frame.l3_ofs + load_be<uint16_t>(ip + 2);
 }
 
 // Step 1.
@@ -64,7 +71,7 @@ check_shape(base::Encap encap, Frame& frame, Work& work) noexcept
     work.ip = frame.data + frame.l3_ofs;
     work.ipv6 = work.ip[0] >> 4 == 6;
     // Octets behind the IP packet are Ethernet's padding.
-    const size_t end = ip_end(frame, work.ipv6);
+    const size_t end = work.ipv6 ? ipv6_end(frame) : ipv4_end(frame);
     const uint8_t* udp = frame.data + l4;
     const size_t udp_size = load_be<uint16_t>(udp + 4);
     if (end > frame.size || end < l4 + udp_size || udp_size < kUdpSize) {
@@ -126,10 +133,10 @@ check_sa(base::Encap encap, Work& work) noexcept
     return verdict_of(sa.window().check(work.sequence));
 }
 
-AeadItem
-aead_item(const Work& work) noexcept
+// In place: copied, the item would be read before its small stores are done.
+void
+fill_item(const Work& work, AeadItem& item) noexcept
 {
-    AeadItem item;
     item.iv = work.esp + kEspHeaderSize;
     item.text_size = work.text_size;
     memcpy(item.aad, work.esp, 4);
@@ -141,7 +148,6 @@ aead_item(const Work& work) noexcept
         item.aad_size = 8;
     }
     item.ok = false;
-    return item;
 }
 
 // Step 7.  The padding's size; 'next_header' as received.
@@ -222,14 +228,11 @@ strip(const Work& work, size_t inner_size) noexcept
     store_be<uint16_t>(frame.data + frame.l4_ofs + 6, 0);
 }
 
-// Steps 6 to 9; the ICV was right.
+// Steps 7 to 9; the ICV was right and the number is taken.
 Refusal
 finish(base::Encap encap, const Work& work) noexcept
 {
     Frame& frame = *work.frame;
-    if (Refusal refusal = verdict_of(frame.sa->window().mark(work.sequence))) {
-        return refusal;
-    }
     uint8_t next_header;
     const std::optional<size_t> pad = check_padding(work, next_header);
     if (!pad) {
@@ -262,26 +265,39 @@ open_run(base::Encap encap, Work* const* run, size_t n) noexcept
     SaRuntime& sa = *run[0]->frame->sa;
     AeadItem items[kMaxBatch];
     for (size_t i = 0; i < n; i++) {
-        items[i] = aead_item(*run[i]);
+        fill_item(*run[i], items[i]);
     }
     sa.aead().open(items, n);
+
+    Work* opened[kMaxBatch];
+    uint64_t sequences[kMaxBatch];
+    ReplayVerdict verdicts[kMaxBatch];
+    size_t opened_count = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!items[i].ok) {
+            run[i]->frame->drop(DropReason::bad_icv);
+            continue;
+        }
+        sequences[opened_count] = run[i]->sequence;
+        opened[opened_count++] = run[i];
+    }
+    sa.window().mark(sequences, opened_count, verdicts);
 
     size_t passed = 0;
     uint64_t accepted = 0;
     uint64_t octets = 0;
-    for (size_t i = 0; i < n; i++) {
-        Frame& frame = *run[i]->frame;
-        if (!items[i].ok) {
-            frame.drop(DropReason::bad_icv);
-            continue;
+    for (size_t i = 0; i < opened_count; i++) {
+        Frame& frame = *opened[i]->frame;
+        octets += opened[i]->text_size;
+        Refusal refusal = verdict_of(verdicts[i]);
+        if (!refusal) {
+            accepted++;
+            refusal = finish(encap, *opened[i]);
         }
-        octets += run[i]->text_size;
-        const Refusal refusal = finish(encap, *run[i]);
         if (refusal) {
             frame.drop(*refusal);
         }
         passed += frame.outcome == Outcome::passed;
-        accepted += refusal != DropReason::replayed && refusal != DropReason::old_sequence;
     }
     if (octets) {
         sa.count(accepted, octets);

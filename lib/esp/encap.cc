@@ -151,10 +151,11 @@ write_packet(const Frame& frame, const Head& head, const HeaderInfo& info,
 }
 
 // RFC 4106 section 5, RFC 4543, RFC 7634: SPI | [sequence high |] sequence low.
-AeadItem
-aead_item(const SaRuntime& sa, uint8_t* esp, const Layout& layout, uint64_t sequence) noexcept
+// In place: copied, the item would be read before its small stores are done.
+void
+fill_item(const SaRuntime& sa, uint8_t* esp, const Layout& layout, uint64_t sequence,
+          AeadItem& item) noexcept
 {
-    AeadItem item;
     item.iv = esp + kEspHeaderSize;
     item.text_size = static_cast<uint32_t>(layout.text);
     store_be<uint32_t>(item.aad, sa.spi().value);
@@ -165,7 +166,6 @@ aead_item(const SaRuntime& sa, uint8_t* esp, const Layout& layout, uint64_t sequ
         store_be<uint32_t>(item.aad + 4, static_cast<uint32_t>(sequence));
         item.aad_size = 8;
     }
-    return item;
 }
 
 }  // namespace
@@ -250,7 +250,8 @@ seal(SaRuntime& sa, base::ByteView header, const HeaderInfo& info, Frame* frames
         const Layout layout(head, ready[i]->size);
         const uint64_t sequence = block.first + i;
         write_packet(*ready[i], head, info, layout, sequence);
-        items[i] = aead_item(sa, ready[i]->data - head.size + head.esp_ofs, layout, sequence);
+        fill_item(sa, ready[i]->data - head.size + head.esp_ofs, layout, sequence,
+                  items[i]);
         octets += layout.text;
     }
     const bool sealed = sa.aead().seal(items, block.count);
