@@ -19,5 +19,6 @@ EXTRA_DIST += \
 	tests/system/test_mesh.py \
 	tests/system/test_outsider.py \
 	tests/system/test_rekey.py \
+	tests/system/test_sandbox.py \
 	tests/system/test_stock.py \
 	tests/system/test_traffic.py

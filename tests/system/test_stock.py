@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The switch is a complete ovs-vswitchd: on other datapaths tunnels are what they are in stock Open vSwitch."""
 
+import time
+
 import pytest
 
 import wire
@@ -48,3 +50,19 @@ def test_datapath_types(labs):
     types = hv1.vsctl("get", "Open_vSwitch", ".", "datapath_types")
     assert "netdev" in types and "nvo3" in types
     assert "geneve" in hv1.vsctl("get", "Open_vSwitch", ".", "iface_types")
+
+
+def test_idle_switch_sleeps(labs):
+    """Hooks in the main loop must not keep it awake: an idle switch and agent use next to no time."""
+    lab = labs()
+    lab.wait_all_reach()
+    for daemon in ("ovs-vswitchd", "hvagent"):
+        stat = f"/proc/{lab.hosts['hv1'].pid(daemon)}/stat"
+
+        def ticks():
+            with open(stat) as file:
+                fields = file.read().rpartition(")")[2].split()
+            return int(fields[11]) + int(fields[12])
+        before = ticks()
+        time.sleep(2)       # what is measured is this time
+        assert ticks() - before < 20, daemon

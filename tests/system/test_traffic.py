@@ -90,6 +90,19 @@ def test_status_words(lab):
     assert "nvo3_error" not in status
 
 
+@pytest.mark.requirement(10, 12)
+def test_afxdp_underlay(labs):
+    lab = labs(underlay="afxdp")
+    lab.wait_all_reach()
+    with lab.capture() as capture:
+        assert pings_with_pattern(lab) == 10
+        assert lab.vms["vm1"].ping(lab.vms["vm2"], 3, size=lab.vms["vm1"].mtu() - 28, options=("-M", "do")) == 3
+        lab.vms["vm1"].iperf(lab.vms["vm2"], "-b", "40M", seconds=1)
+    summary = capture.summary()
+    assert summary.other == 0 and summary.esp > 100, summary.strangers
+    assert not sees_pattern(capture)
+
+
 LEVELS = {"integrity": ("security_level", "aes128gmac"), "confidential": ("security_level", "aes128gcm"), "high": ("security_level", "aes256gcm"),
           "aes256gmac": ("cipher", "aes256gmac"), "chacha20poly1305": ("cipher", "chacha20poly1305")}
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """python3 -m lab: the entry for the nvo3-sandbox script."""
 
+import os
 import sys
 
 from .process import LabError
@@ -13,3 +14,6 @@ except LabError as error:
     sys.exit(1)
 except KeyboardInterrupt:
     sys.exit(130)
+except BrokenPipeError:     # 'nvo3-sandbox status | head'
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(141)

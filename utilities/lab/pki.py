@@ -32,7 +32,7 @@ class Pki:
         """Makes a certificate for `name` and moves it with its key, the CA and CRL to a host's directory."""
         os.makedirs(directory, mode=0o700, exist_ok=True)
         for source in self.host(name, *options):
-            shutil.move(source, directory)
+            os.replace(source, os.path.join(directory, os.path.basename(source)))
         self.publish(directory)
         return f"{directory}/{name}.crt", f"{directory}/{name}.key"
 

@@ -27,7 +27,7 @@ examples:
   nvo3-sandbox down"""
 
 LOOK_AROUND = """\
-Look around ({command} stands for utilities/nvo3-sandbox):
+Look around:
     {command} status                                         what runs, in one table
     {command} exec hv1 ovs-vsctl get interface tun2 status   state, peer, overhead, MTU
     {command} exec hv1 ovs-appctl nvo3/show                  the tunnels; nvo3/sa-list, nvo3/counters
@@ -142,7 +142,9 @@ def _prove(lab):
     good = answers == 5 and summary.other == 0 and (summary.esp > 0 or len(lab.hosts) == 1)
     say("")
     if good:
-        say(LOOK_AROUND.format(command="nvo3-sandbox", directory=lab.directory, address=second.address))
+        say(LOOK_AROUND.format(command=os.environ.get("NVO3_SANDBOX", "nvo3-sandbox"), directory=lab.directory, address=second.address))
+        if str(lab.directory) != DEFAULT_DIRECTORY:
+            say(f"In each of them: --dir {lab.directory}, or first export NVO3_SANDBOX_DIR={lab.directory}")
         return 0
     say(f"nvo3-sandbox: this is not as it should be; logs are in {lab.directory}/hvN/log")
     return 1
