@@ -22,10 +22,15 @@ lib_libnvo3control_a_SOURCES = \
 	lib/control/rate_limiter.cc \
 	lib/control/rate_limiter.h \
 	lib/control/session.cc \
+	lib/control/session_close.cc \
+	lib/control/session_impl.h \
+	lib/control/session_stream.cc \
 	lib/control/session.h \
 	lib/control/tls.cc \
+	lib/control/tls_files.cc \
 	lib/control/tls.h \
 	lib/control/tls_internal.h \
+	lib/control/tls_psk.cc \
 	lib/control/tls_record.cc
 nodist_lib_libnvo3control_a_SOURCES = \
 	lib/control/control.pb.cc \

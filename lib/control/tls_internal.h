@@ -1,13 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Between tls.cc and tls_record.cc only.
+// Inside of tls.h, for tls.cc (contexts, the decision about a peer), tls_files.cc,
+// tls_psk.cc and tls_record.cc.
+// Place: lib/control, not for others.  Threads: as tls.h.
 #ifndef NVO3_CONTROL_TLS_INTERNAL_H
 #define NVO3_CONTROL_TLS_INTERNAL_H
+
+#include <openssl/x509_vfy.h>
 
 #include "control/tls.h"
 
 namespace nvo3::control {
 
+constexpr int kMaxChainDepth = 4;
+
+struct StoreContextDeleter {
+    void operator()(X509_STORE_CTX* ctx) const noexcept { X509_STORE_CTX_free(ctx); }
+};
+
+// Makes contexts, and answers OpenSSL's callbacks about them.
+class TlsContextBuilder {
+public:
+    static base::Result<std::shared_ptr<TlsContext>> make(ControlLevel level, bool psk);
+    static base::Status load_own(TlsContext* context, const TlsFiles& files);
+    static base::Status load_trust(TlsContext* context, const TlsFiles& files);
+    static base::Status load_crl(TlsContext* context, const TlsFiles& files);
+    static base::Status verify_own(TlsContext* context, const TlsFiles& files);
+    static void set_psk(TlsContext* context, base::ByteView psk);
+
+    static int allow_pinned_without_crl(int ok, X509_STORE_CTX* ctx);
+    static base::Result<PeerIdentity> judge(const TlsContext& context, X509_STORE_CTX* ctx);
+    static int verify_peer(X509_STORE_CTX* ctx, void* arg);
+    static int psk_client(SSL* ssl, const EVP_MD* md, const unsigned char** id, size_t* id_size,
+                          SSL_SESSION** session);
+    static int psk_server(SSL* ssl, const unsigned char* id, size_t id_size,
+                          SSL_SESSION** session);
+
+private:
+    static SSL_SESSION* psk_session(SSL* ssl);
+};
+
+// EINVAL with that text; forgets OpenSSL's errors of this thread.
+base::Error tls_failure(std::string text);
+// Why X509_verify_cert() said no, in words that name the certificate.
+std::string verify_words(X509_STORE_CTX* ctx);
+Fingerprint fingerprint_of(const X509* certificate);
+
+const TlsContext* context_of(const SSL* ssl);
 // What attach_record() attached; may be null.
 HandshakeRecord* record_of(const SSL* ssl);
 

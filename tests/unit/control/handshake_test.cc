@@ -4,6 +4,9 @@
 // loopback sockets (REQ 1, REQ 8, REQ 10).
 #include <openssl/ssl.h>
 
+#include <set>
+
+#include "control/keying.h"
 #include "session_fixture.h"
 
 namespace nvo3::tests {
@@ -58,6 +61,44 @@ TEST_F(SessionTest, AnotherSessionExportsOtherKeys)
     ASSERT_TRUE(run_until([&] { return client.opened == 2; }));
     auto b = client.last->export_secret("EXPERIMENTAL-test", {}, 36);
     EXPECT_FALSE(base::equal_constant_time(a->view(), b->view()));
+}
+
+TEST_F(SessionTest, TrafficKeysAgreeAndDifferWithEveryParameter)
+{
+    open_both();
+    const std::function<void(control::TrafficKeyContext&)> changes[] = {
+        [](auto&) {},
+        [](auto& c) { c.sender_name = "hv3"; },
+        [](auto& c) { c.sender_role = control::Role::hypervisor; },
+        [](auto& c) { c.receiver_name = "hv3"; },
+        [](auto& c) { c.receiver_role = control::Role::hypervisor; },
+        [](auto& c) { std::swap(c.sender_name, c.receiver_name); },
+        [](auto& c) { c.vni = base::Vni(5002); },
+        [](auto& c) { c.encap = base::Encap::vxlan; },
+        [](auto& c) { c.spi = base::Spi(0x1235); },
+        [](auto& c) { c.cipher = 2; },
+        [](auto& c) { c.esn = false; },
+        [](auto& c) { c.generation = 2; },
+        [](auto& c) { c.nonce[15] = 1; },
+    };
+    std::set<base::Bytes> keys;
+    for (const auto& change : changes) {
+        control::TrafficKeyContext context;
+        context.sender_name = "hv1";
+        context.receiver_name = "hv2";
+        context.vni = base::Vni(5001);
+        context.spi = base::Spi(0x1234);
+        context.cipher = 1;
+        context.generation = 1;
+        change(context);
+        auto a = control::derive_traffic_key(control::exporter_of(*client.last), context, 20);
+        auto b = control::derive_traffic_key(control::exporter_of(*server.last), context, 20);
+        ASSERT_TRUE(a.ok() && b.ok());
+        EXPECT_TRUE(base::equal_constant_time(a->view(), b->view()));
+        EXPECT_TRUE(keys.emplace(a->view().begin(), a->view().end()).second) << keys.size();
+    }
+    client.last->close(control::proto::CLOSE_SHUTDOWN, "");
+    EXPECT_FALSE(client.last->export_secret("EXPERIMENTAL-test", {}, 20).ok());
 }
 
 TEST_F(SessionTest, HighLevel)

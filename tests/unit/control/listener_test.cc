@@ -81,6 +81,20 @@ TEST_F(ListenerTest, GarbageGetsAtMostAnAlert)
     EXPECT_LE(octets, static_cast<long>(garbage.size()));
 }
 
+TEST_F(ListenerTest, UnauthenticatedPeerGetsLittle)
+{
+    // Certificates and all; a spoofed address gets nothing, TCP sees to that.
+    server.refuse = "not wanted";
+    listen(context(hv1, ca));
+    proxy = std::make_unique<Proxy>(io, server_endpoint());
+    connect(context(hv2, ca), proxy->endpoint());
+    ASSERT_TRUE(run_until([&] { return both_closed(); }));
+    RecordProperty("octets_in", static_cast<int>(proxy->bytes_to_server));
+    RecordProperty("octets_out", static_cast<int>(proxy->bytes_to_client));
+    EXPECT_LE(proxy->bytes_to_client, 2 * proxy->bytes_to_server);
+    EXPECT_LE(proxy->bytes_to_client, 4096u);
+}
+
 TEST_F(ListenerTest, UnwantedAddressGetsNothing)
 {
     factory = []() -> base::Result<control::Listener::Accepted> {
