@@ -10,7 +10,7 @@ import sys
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1] / "utilities")]
+sys.path.insert(0, str(HERE))
 
 import guest as guest_module  # noqa: E402  (needs the path above)
 

@@ -172,8 +172,9 @@ class Guest:
         """Boots; returns when the guest takes commands. `log` is a file for its console."""
         image, initramfs = prepare()
         self._log = pathlib.Path(log)
-        argv = ["ip", "netns", "exec", ns, "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-nodefaults", "-no-reboot",
-                "-display", "none", "-m", "256", "-kernel", image, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1",
+        # setpriv: QEMU must not outlive a test run that is killed.
+        argv = ["ip", "netns", "exec", ns, "setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64",
+                "-accel", "tcg", "-cpu", "max", "-nodefaults", "-no-reboot", "-display", "none", "-m", "256", "-kernel", image, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1",
                 "-serial", f"file:{self._log}", "-chardev", "stdio,id=commands,signal=off", "-serial", "chardev:commands",
                 "-netdev", f"tap,id=n0,ifname={interface},script=no,downscript=no",
                 "-device", f"virtio-net-pci,netdev=n0,mac={mac}{VIRTIO_OFF}"]

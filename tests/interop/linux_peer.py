@@ -42,7 +42,8 @@ class LinuxPeer:
         self._guest.ip("xfrm state flush", "xfrm policy flush",
                        self._state(sa_in), self._state(sa_out),
                        *(f"xfrm policy add dir {way} src {sa.source} dst {sa.destination} proto 17 dport {inner} "
-                         f"tmpl src {sa.source} dst {sa.destination} proto esp reqid 1 mode transport" for way, sa in (("in", sa_in), ("out", sa_out))),
+                         f"tmpl src {sa.source} dst {sa.destination} proto esp reqid 1 mode transport"
+                         for way, sa in (("in", sa_in), ("out", sa_out))),
                        f"link add tun0 address {VM_MAC} mtu {mtu} type {device}",
                        "link set tun0 up", f"addr add {VM_IP}/24 dev tun0")
 

@@ -60,7 +60,8 @@ def outer_fields(sa, frame):
 
 def _association(sa, sequence):
     # The number is given here, because encrypt() takes a 0 for "not given".
-    return SecurityAssociation(ESP, spi=sa.spi, seq_num=sequence & 0xFFFFFFFF, crypt_algo=SCAPY_NAMES[sa.cipher], crypt_key=sa.key, esn_en=sa.esn, esn=sequence >> 32)
+    return SecurityAssociation(ESP, spi=sa.spi, seq_num=sequence & 0xFFFFFFFF, crypt_algo=SCAPY_NAMES[sa.cipher], crypt_key=sa.key,
+                               esn_en=sa.esn, esn=sequence >> 32)
 
 
 def _gmac(sa, sequence, iv, plain):
