@@ -25,6 +25,9 @@ constexpr auto kDeclinedRetry = 60s;
 constexpr auto kMinGap = 1s;
 // A hostile or confused peer must not make us collect SAs.
 constexpr size_t kMaxReplaced = 8, kMaxAccepting = 8;
+// Offers under way at once, over all channels: with thousands of networks the rate of the
+// control channel would otherwise make the last ones wait beyond their time-out.
+constexpr size_t kMaxOffers = 64;
 
 std::chrono::seconds retry_delay(unsigned failures)
 {
@@ -207,6 +210,7 @@ void Keying::installed(uint64_t token, int error, const std::string& text, TimeP
     Channel& channel = channels_.at(id);
     if (channel.offer && channel.offer->token == token) {
         inbound_installed(id, channel, error, text, now);
+        tick(now);
     } else {
         outbound_installed(id, channel, token, error, text, now);
     }
@@ -356,6 +360,11 @@ void Keying::offer(const ChannelId& id, Channel& channel, TimePoint now)
 {
     assert(can_agree());
     drop_offer(channel, true);
+    if (offers_under_way_ >= kMaxOffers) {
+        channel.offer_at = now;     // tick() comes back to it
+        return;
+    }
+    offers_under_way_++;
     Offer offer;
     offer.token = next_token_++;
     offer.session = session_;
@@ -400,6 +409,7 @@ Keying::Offer Keying::take_offer(Channel& channel)
 {
     Offer offer = std::move(*channel.offer);
     channel.offer.reset();
+    offers_under_way_--;
     tokens_.erase(offer.token);
     offers_.erase({offer.session, offer.request_id});
     return offer;
@@ -453,7 +463,8 @@ void Keying::on_answer(SessionId session, uint64_t request_id, bool accepted, co
     Channel& channel = channels_.at(id);
     if (!accepted) {
         drop_offer(channel, false);
-        return offer_failed(id, channel, "the peer refused: " + reason, now);
+        offer_failed(id, channel, "the peer refused: " + reason, now);
+        return tick(now);
     }
     bool first = !channel.current;
     if (channel.current) {
@@ -470,6 +481,7 @@ void Keying::on_answer(SessionId session, uint64_t request_id, bool accepted, co
     if (first) {
         note(id, "receiving: inbound SA " + base::to_string(channel.current->sa.spi));
     }
+    tick(now);      // one that waits may be offered
 }
 
 void Keying::on_request(SessionId session, const ChannelId& id, RequestReason, TimePoint now)
@@ -691,7 +703,7 @@ std::optional<TimePoint> Keying::next_deadline() const
         }
         if (channel.offer) {
             add(channel.offer->deadline);
-        } else {
+        } else if (offers_under_way_ < kMaxOffers) {
             add(channel.offer_at);
             if (channel.current && !channel.offer_at) {
                 add(channel.current->rekey_at);

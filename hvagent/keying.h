@@ -265,6 +265,7 @@ private:
     std::map<ChannelId, Channel> channels_;
     std::map<uint64_t, ChannelId> tokens_;                              // of pending InstallSa
     std::map<std::pair<SessionId, uint64_t>, ChannelId> offers_;        // of pending offers
+    size_t offers_under_way_ = 0;
     KeyingPolicy policy_;
     bool switch_up_ = false;
     SessionId session_ = 0;     // newest; 0: none

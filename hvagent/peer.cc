@@ -100,7 +100,7 @@ Peer::~Peer()
 std::string Peer::label() const
 {
     std::string address = config_.remote.to_string();
-    return name_ == address ? address : name_ + " (" + address + ")";
+    return name_.ends_with(address) ? name_ : name_ + " (" + address + ")";
 }
 
 void Peer::configure(PeerConfig config)
@@ -136,8 +136,9 @@ std::string Peer::credential_problem() const
 void Peer::refresh(bool force)
 {
     std::string before = credential_problem();
-    if (!config_.psk.empty() && psk_.refresh(force) && !sessions_.empty()) {
-        close_all(proto::CLOSE_NOT_CONFIGURED, "the pre-shared key has changed");
+    ContextPtr former = psk_.context();
+    if (!config_.psk.empty() && psk_.refresh(force) && former) {
+        start_over("the pre-shared key has changed");
     }
     pin_problem_.clear();
     if (config_.remote_cert.empty()) {
@@ -434,10 +435,15 @@ void Peer::on_closed(Session& session, const CloseInfo& info)
             keying_.remove_all(info.text);
             host_.send_to_switch(esp::msg::RemovePeer{0, config_.remote});
         }
-        if (error_ != info.text && !refused) {
-            base::log(LogLevel::info, kModule, label() + ": " + info.text);
+        std::string text = info.text;
+        if (info.kind == CloseInfo::Kind::handshake && ours) {
+            // Who has no tunnel to us closes without a word.
+            text += "; has the peer a tunnel to this host?";
         }
-        set_error(info.text, refused || info.kind == CloseInfo::Kind::refused_by_peer);
+        if (error_ != text && !refused) {
+            base::log(LogLevel::info, kModule, label() + ": " + text);
+        }
+        set_error(text, refused || info.kind == CloseInfo::Kind::refused_by_peer);
     }
     if (sessions_.empty() && context() && !detached_) {
         connector_.retry();

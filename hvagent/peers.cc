@@ -6,7 +6,6 @@
 #include <openssl/rand.h>
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
 #include <cstdlib>
 #include <set>
 #include <utility>
@@ -25,6 +24,7 @@ namespace {
 
 constexpr const char* kModule = "peers";
 constexpr auto kPollInterval = 2s;     // of files, and of a listener that failed
+constexpr auto kPublishDelay = 20ms;
 
 uint64_t new_instance()
 {
@@ -41,7 +41,7 @@ uint64_t new_instance()
 }  // namespace
 
 Peers::Peers(boost::asio::io_context& io, Options options, control::AuditLog& audit, const base::Clock& clock)
-    : io_(io), options_(std::move(options)), audit_(audit), clock_(clock), instance_(new_instance()), poll_timer_(io)
+    : io_(io), options_(std::move(options)), audit_(audit), clock_(clock), instance_(new_instance()), poll_timer_(io), publish_timer_(io)
 {
     switch_ = std::make_unique<SaClient>(io_, options_.sa_socket, instance_, *this);
 }
@@ -59,6 +59,7 @@ void Peers::stop()
     stopping_ = true;
     listener_.reset();
     poll_timer_.cancel();
+    publish_timer_.cancel();
     for (auto& [remote, peer] : peers_) {
         peer->detach();
     }
@@ -228,17 +229,30 @@ void Peers::apply_credentials()
     credentials_ = certificate_credentials(*config_, pins_);
     credentials_.keep(before);
     credentials_.refresh(true);
-    if (!credentials_.problem().empty() && credentials_.problem() != problem) {
-        base::log(LogLevel::error, kModule, credentials_.problem());
+    if (credentials_.problem() != problem) {
+        log_credentials_problem();
     }
     credentials_refreshed(before);
 }
 
-bool Peers::credentials_refreshed(const ContextPtr& before)
+// With pre-shared keys alone none are needed.
+bool Peers::wants_certificates() const
+{
+    return config_ && std::ranges::any_of(config_->tunnels, [](const Tunnel& tunnel) { return tunnel.psk.empty() && !tunnel.flow_remote; });
+}
+
+void Peers::log_credentials_problem() const
+{
+    if (!credentials_.problem().empty() && wants_certificates()) {
+        base::log(LogLevel::error, kModule, credentials_.problem());
+    }
+}
+
+void Peers::credentials_refreshed(const ContextPtr& before)
 {
     const ContextPtr& now = credentials_.context();
     if (now == before) {
-        return false;
+        return;
     }
     if (!now) {
         for (auto& [remote, peer] : peers_) {
@@ -246,8 +260,7 @@ bool Peers::credentials_refreshed(const ContextPtr& before)
                 peer->start_over("no certificate is configured any more");
             }
         }
-        changed();
-        return true;
+        return changed();
     }
     const control::PeerIdentity& own = now->own_identity();
     base::log(LogLevel::info, kModule, "this host is " + own.name + ", certificate " + config_->certificate);
@@ -260,7 +273,6 @@ bool Peers::credentials_refreshed(const ContextPtr& before)
         peer->context_changed(renew && !renamed);
     }
     changed();
-    return true;
 }
 
 void Peers::poll()
@@ -275,9 +287,7 @@ void Peers::poll()
         std::string problem = credentials_.problem();
         credentials_.refresh(false);
         if (credentials_.problem() != problem) {
-            if (!credentials_.problem().empty()) {
-                base::log(LogLevel::error, kModule, credentials_.problem());
-            }
+            log_credentials_problem();
             changed();
         }
         credentials_refreshed(before);
@@ -306,7 +316,7 @@ base::Status Peers::reload()
         peer->refresh(true);
     }
     audit_.write({AuditKind::config_changed, "", {}, "credentials read again by command"});
-    if (!credentials_.problem().empty()) {
+    if (!credentials_.problem().empty() && wants_certificates()) {
         return base::Error{EINVAL, credentials_.problem()};
     }
     return {};
@@ -519,12 +529,13 @@ void Peers::on_alarm(const esp::msg::Alarm& alarm)
 // Coalesced: many things change at once.
 void Peers::changed()
 {
-    if (publish_pending_) {
+    if (publish_pending_ || stopping_) {
         return;
     }
     publish_pending_ = true;
-    boost::asio::post(io_, [this, alive = alive_] {
-        if (*alive) {
+    publish_timer_.expires_after(kPublishDelay);
+    publish_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
+        if (!error && *alive) {
             publish_pending_ = false;
             publish();
         }
@@ -600,7 +611,9 @@ AgentView Peers::view() const
         view.switch_problem = switch_->problem();
     }
     view.switch_aead = switch_aead_;
-    view.credentials_problem = credentials_.problem();
+    if (wants_certificates()) {
+        view.credentials_problem = credentials_.problem();
+    }
     if (credentials_.context()) {
         view.own_name = credentials_.context()->own_identity().name;
     }

@@ -84,7 +84,9 @@ private:
     void apply_peers();
     void apply_credentials();
     std::vector<std::string> usable_pins() const;
-    bool credentials_refreshed(const ContextPtr& before);
+    bool wants_certificates() const;
+    void log_credentials_problem() const;
+    void credentials_refreshed(const ContextPtr& before);
     void listen();
     base::Result<control::Listener::Accepted> accept(const base::IpAddress& remote);
     void report_changes(const Config* before);
@@ -113,8 +115,8 @@ private:
     std::map<std::string, PortState> published_;
     bool publish_pending_ = false;
     bool stopping_ = false;
-    boost::asio::steady_timer poll_timer_;
-    // Posted functions find out whether this object is still there.
+    boost::asio::steady_timer poll_timer_, publish_timer_;
+    // Handlers of the timers find out whether this object is still there.
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -168,7 +168,7 @@ protected:
 
     void settle()
     {
-        for (int rounds = 0; rounds < 1000; rounds++) {
+        for (int rounds = 0; rounds < 100000; rounds++) {
             act(a);
             act(b);
             if (wire.empty()) {
@@ -628,6 +628,25 @@ TEST_F(KeyingTest, MalformedOffersAreRefused)
     act(a);
     EXPECT_EQ(a.installed.size(), before);
     EXPECT_EQ(a.refused.size(), 2u);
+}
+
+TEST_F(KeyingTest, ManyNetworksWaitForTheirTurn)
+{
+    std::set<ChannelId> many;
+    for (uint32_t vni = 1; vni <= 1000; vni++) {
+        many.insert({base::Encap::geneve, base::Vni(vni)});
+    }
+    configure(a, many);
+    configure(b, many);
+    a.keying.session_up(1, b.instance, now);
+    EXPECT_EQ(a.keying.take().size(), 64u) << "no more offers at once";
+    a.keying.session_down(1, now);
+    now += 10s;
+    connect();
+    run(6s);
+    EXPECT_EQ(a.installed.size(), 2000u);
+    EXPECT_EQ(b.installed.size(), 2000u);
+    EXPECT_EQ(a.error({base::Encap::geneve, base::Vni(1000)}), "");
 }
 
 TEST_F(KeyingTest, FloodOfOffersStaysBounded)
