@@ -337,3 +337,31 @@ def test_control_channel_shows_nothing(lab):
         assert b"aes128gcm" not in frame and b"hv2" not in frame[54:]
         assert not any(spi in frame[54:] for spi in spis)
     assert wire.is_esp(control[0]) is False
+
+
+@pytest.mark.requirement(1, 10)
+def test_pinned_certificate(labs):
+    """remote_cert: the peer must have exactly this certificate, whatever the CA says."""
+    lab = labs()
+    lab.wait_all_reach()
+    hv1, hv2 = lab.hosts["hv1"], lab.hosts["hv2"]
+    hv1.vsctl("set", "Interface", "tun2", f'options:remote_cert="{hv2.pkidir}/hv2.crt"')
+    lab.wait_tunnels()
+    lab.wait_all_reach()
+    hv1.vsctl("set", "Interface", "tun2", f'options:remote_cert="{hv1.pkidir}/hv1.crt"')
+    wait_until(lambda: hv1.tunnel_state("tun2") != "up" and "remote_cert" in hv1.interface("tun2", "status").get("nvo3_error", ""),
+               lambda: f"the error names remote_cert: {hv1.interface('tun2', 'status')}")
+    wait_until(lambda: not hv1.sas() and not hv2.sas(), lambda: f"no SA is left: {hv1.sas()}, {hv2.sas()}")
+
+
+@pytest.mark.requirement(3)
+def test_control_level_high(labs):
+    """Both set to high: the session has AES-256."""
+    lab = labs()
+    for host in lab.hosts.values():
+        host.vsctl("set", "Open_vSwitch", ".", "other_config:nvo3-control-level=high")
+    for host in lab.hosts.values():
+        wait_until(lambda: "TLS_AES_256_GCM_SHA384" in host.appctl("peer/show", target="hvagent"),
+                   lambda: f"the session is of level high: {host.appctl('peer/show', target='hvagent')}")
+    lab.wait_tunnels()
+    lab.wait_all_reach()

@@ -210,3 +210,38 @@ def test_remote_ip_flow(labs):
         wait_until(lambda: vm1.ping(vm2, 3, interval=0.02) == 0 and drops() > before, "packets to an unknown peer are counted")
     assert not [f for f in capture.frames() if wire.is_esp(f, destination="172.31.0.99")]
     assert capture.summary().other == 0, json.dumps(capture.summary().strangers)
+
+
+def test_too_big_packets_are_counted(plain_lab):
+    """A VM whose MTU is the underlay's: what no longer fits is counted, and nothing crosses in another form."""
+    hv1, vm1, vm2 = plain_lab.hosts["hv1"], plain_lab.vms["vm1"], plain_lab.vms["vm2"]
+    mtu = vm1.mtu()
+    vm1.wait_reach(vm2)
+    before = hv1.counter("nvo3_too_big")
+    vm1.set_mtu(1500)
+    try:
+        with plain_lab.capture() as capture:
+            assert vm1.ping(vm2, 3, size=1500 - 28, options=("-M", "do")) == 0
+    finally:
+        vm1.set_mtu(mtu)
+    assert hv1.counter("nvo3_too_big") >= before + 3
+    assert capture.summary().other == 0, capture.summary().strangers
+
+
+def test_offloaded_packets_are_refused(labs):
+    """A packet that asks for a checksum or for segmentation: counted, never sent wrong; others pass."""
+    lab = labs()
+    hv1, vm1, vm2 = lab.hosts["hv1"], lab.vms["vm1"], lab.vms["vm2"]
+    hv1.vsctl("set", "Open_vSwitch", ".", "other_config:userspace-tso-enable=true")
+    hv1.kill("ovs-vswitchd")
+    hv1.start("ovs-vswitchd")
+    lab.wait_tunnels()
+    lab.wait_all_reach()
+    vm1.run("ethtool", "-K", "eth0", "tx", "on", "tso", "on")
+    before = hv1.counter("nvo3_drop_offload")
+    with lab.capture() as capture:
+        # The first packet of a TCP connection leaves its checksum to the interface.
+        vm1.run("/usr/bin/python3", "-c", f"import socket; s = socket.socket(); s.settimeout(1.5); s.connect(({vm2.address!r}, 9))", check=False)
+        wait_until(lambda: hv1.counter("nvo3_drop_offload") > before, lambda: f"it is counted: {hv1.drops()}", timeout=5)
+    assert capture.summary().other == 0, capture.summary().strangers
+    vm1.wait_reach(vm2)
