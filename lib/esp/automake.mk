@@ -51,3 +51,35 @@ tests_unit_esp_tests_LDADD = \
 	lib/libnvo3esp.a \
 	lib/libnvo3base.a \
 	$(IPSEC_MB_LIBS) $(OPENSSL_LIBS) $(GTEST_LIBS) -lgtest_main -lpthread
+
+check_PROGRAMS += tests/fuzz/esp_open.fuzz tests/fuzz/esp_open_corpus
+TESTS += tests/fuzz/esp_open.fuzz
+tests_fuzz_esp_open_fuzz_SOURCES = \
+	tests/fuzz/esp_open_fuzz.cc \
+	tests/support/esp_packets.cc \
+	tests/support/esp_packets.h \
+	$(FUZZ_MAIN)
+tests_fuzz_esp_open_fuzz_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/support
+tests_fuzz_esp_open_fuzz_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_esp_open_fuzz_LDADD = lib/libnvo3esp.a lib/libnvo3base.a $(IPSEC_MB_LIBS) $(OPENSSL_LIBS)
+tests_fuzz_esp_open_corpus_SOURCES = \
+	tests/fuzz/esp_open_corpus.cc \
+	tests/support/esp_packets.cc \
+	tests/support/esp_packets.h
+tests_fuzz_esp_open_corpus_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/support
+tests_fuzz_esp_open_corpus_LDADD = lib/libnvo3esp.a lib/libnvo3base.a $(IPSEC_MB_LIBS) $(OPENSSL_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/esp_open
+
+# Built by "make check", run by hand.
+if HAVE_BENCHMARK
+check_PROGRAMS += tests/bench/esp_bench
+tests_bench_esp_bench_SOURCES = \
+	tests/bench/esp_bench.cc \
+	tests/support/esp_packets.cc \
+	tests/support/esp_packets.h
+tests_bench_esp_bench_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/support $(BENCHMARK_CFLAGS) $(OPENSSL_CFLAGS)
+if HAVE_IPSEC_MB
+tests_bench_esp_bench_CPPFLAGS += -DHAVE_IPSEC_MB=1
+endif
+tests_bench_esp_bench_LDADD = lib/libnvo3esp.a lib/libnvo3base.a $(IPSEC_MB_LIBS) $(OPENSSL_LIBS) $(BENCHMARK_LIBS) -lpthread
+endif
