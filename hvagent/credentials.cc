@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/secret.h"
+
 namespace nvo3::agent {
 namespace {
 
@@ -62,8 +64,7 @@ bool Credentials::refresh(bool force)
         return true;
     }
     problem_.clear();
-    context_ = std::move(*loaded);
-    return true;
+    return std::exchange(context_, *loaded) != *loaded;
 }
 
 Credentials certificate_credentials(const Config& config, std::vector<std::string> pinned)
@@ -104,12 +105,25 @@ Credentials psk_credentials(const std::string& psk, ControlLevel level)
             return control::TlsContext::from_psk({reinterpret_cast<const uint8_t*>(psk.data()), psk.size()}, level);
         });
     }
-    return Credentials({psk}, [psk, level = to_control(level)]() -> base::Result<ContextPtr> {
+    // The same key gives the same context: only another key ends what was agreed.
+    struct Loaded {
+        base::Secret key;
+        ContextPtr context;
+    };
+    return Credentials({psk}, [psk, level = to_control(level), last = std::make_shared<Loaded>()]() -> base::Result<ContextPtr> {
         auto key = control::read_psk_file(psk);
         if (!key) {
             return key.error();
         }
-        return control::TlsContext::from_psk(key->view(), level);
+        if (!last->context || !base::equal_constant_time(key->view(), last->key.view())) {
+            auto context = control::TlsContext::from_psk(key->view(), level);
+            if (!context) {
+                return context.error();
+            }
+            last->context = *context;
+            last->key = std::move(*key);
+        }
+        return last->context;
     });
 }
 

@@ -160,8 +160,9 @@ void Keying::switch_up(const std::vector<LiveSa>& live, TimePoint now)
     for (const LiveSa& sa : live) {
         SaParameters parameters{sa.channel, sa.spi, sa.cipher, sa.generation, {}, 0};
         Channel* channel = find(sa.channel);
-        if (!channel || channel->config.cipher != sa.cipher) {
-            remove(sa.direction, parameters, channel ? "cipher differs from the configuration" : "not configured");
+        std::string unwanted = !channel ? "not configured" : channel->config.cipher != sa.cipher ? "cipher differs from the configuration" : barred_;
+        if (!unwanted.empty()) {
+            remove(sa.direction, parameters, unwanted);
             continue;
         }
         TimePoint installed = now - sa.age;

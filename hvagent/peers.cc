@@ -191,9 +191,13 @@ void Peers::apply_peers()
     auto wanted = peer_configs();
     std::erase_if(peers_, [&](const auto& entry) {
         auto it = wanted.find(entry.first);
-        return it == wanted.end() || !entry.second->config().same_base(it->second);
+        bool goes = it == wanted.end() || !entry.second->config().same_base(it->second);
+        if (goes) {
+            // Its tokens must not reach one that takes its place.
+            std::erase_if(results_, [&](const auto& result) { return result.second.remote == entry.first; });
+        }
+        return goes;
     });
-    std::erase_if(results_, [&](const auto& entry) { return !peers_.contains(entry.second.remote); });
     for (auto& [remote, config] : wanted) {
         if (Peer* peer = find(remote)) {
             peer->configure(std::move(config));

@@ -381,6 +381,11 @@ TEST_F(AgentTest, PreSharedKey)
     start();
     expect_up();
     EXPECT_EQ(a->error(), "");
+    auto before = a->sw->sas();
+    ASSERT_TRUE(a->agent->reload());
+    ASSERT_TRUE(a->agent->view());
+    EXPECT_EQ(a->sw->sas().size(), before.size()) << "the same key read again changes nothing";
+    EXPECT_EQ(a->sw->sas().at(0).key, before.at(0).key);
     // Another key: down, and no certificate helps.
     std::ofstream(b->work / "psk") << "another pre-shared key\n";
     ASSERT_TRUE(b->agent->reload());
