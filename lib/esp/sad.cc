@@ -134,6 +134,10 @@ Sad::set_outbound(uint16_t peer, std::unique_ptr<SaRuntime> sa)
     }
     std::lock_guard lock(mutex_);
     const uint64_t key = outbound_key(peer, sa->encap(), sa->vni());
+    // The same SA anew would count from 1 again under the same key.
+    if (const SaRuntime* present = outbound_.find(key); present && present->spi() == sa->spi()) {
+        return base::Error{EEXIST, "SA " + to_string(present->spi()) + " is in use already"};
+    }
     sa->set_sad_key(key);
     SaRuntime* former = outbound_.exchange(key, sa.get());
     (void) sa.release();

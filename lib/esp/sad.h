@@ -129,7 +129,8 @@ public:
     // EEXIST: the SPI is taken.  EINVAL: not an inbound SA.
     base::Status add_inbound(std::unique_ptr<SaRuntime> sa);
     // Replaces the present one at once: a packet uses the one or the other.
-    // EINVAL: not an outbound SA, or peer 0.
+    // EINVAL: not an outbound SA, or peer 0.  EEXIST: the present one has that
+    // SPI: a key must not count from 1 twice.
     base::Status set_outbound(uint16_t peer, std::unique_ptr<SaRuntime> sa);
     // Whether there was one, with this remote address.
     bool remove(SaDirection direction, base::Spi spi, const base::IpAddress& remote);

@@ -127,7 +127,18 @@ void
 Engine::tell_status()
 {
     for (const std::string& name : std::exchange(changed_ports_, {})) {
-        host_.status_changed(name.c_str());
+        Port* port = ports_.find(name);
+        if (!port) {
+            continue;
+        }
+        // OVS takes news of a port for a change of the port itself and looks at
+        // all flows again: a rekey, which changes nothing to see, is no news.
+        std::string seen;
+        port_status(name, [&](const char* key, const char* value) { seen.append(key).append("=").append(value).append("\n"); });
+        if (seen != port->status_told) {
+            port->status_told = std::move(seen);
+            host_.status_changed(name.c_str());
+        }
     }
 }
 
@@ -192,29 +203,35 @@ Engine::ports_changed(const PortConfig* former, const PortConfig* now)
     });
 }
 
-// Which peers the ports know, for packet threads to see.
+// Which peers the ports know, for packet threads to see.  One pass over the
+// ports, however many there are: it is called for each of them.
 void
 Engine::refresh_lanes()
 {
-    std::set<IpAddress> named;
+    std::map<std::pair<IpAddress, Encap>, int> mtu_by_lane;     // of the ports that name a remote
     std::set<Encap> of_flow_ports;
+    std::set<IpAddress> named;
     for (const auto& [name, port] : ports_.all()) {
-        if (port.config.remote) {
-            named.insert(*port.config.remote);
-        } else {
+        if (!port.config.remote) {
             of_flow_ports.insert(port.config.encap);
+            continue;
+        }
+        named.insert(*port.config.remote);
+        int& mtu = mtu_by_lane[{*port.config.remote, port.config.encap}];
+        if (port.underlay_mtu > 0 && (mtu == 0 || port.underlay_mtu < mtu)) {
+            mtu = port.underlay_mtu;
         }
     }
     known_remotes_.insert(named.begin(), named.end());
     for (const IpAddress& remote : known_remotes_) {
         for (Encap encap : {Encap::geneve, Encap::vxlan}) {
-            const bool served = named.contains(remote)
-                                && (of_flow_ports.contains(encap) || ports_.names(remote, encap));
+            const auto own = mtu_by_lane.find({remote, encap});
+            const bool served = own != mtu_by_lane.end() || (named.contains(remote) && of_flow_ports.contains(encap));
             const Peer* peer = served ? nullptr : peers_.find(remote);
             Lane* lane = served ? peers_.serve(remote, encap) : peer ? peer->lane(encap) : nullptr;
             if (lane) {
                 lane->served.store(served, std::memory_order_relaxed);
-                lane->underlay_mtu.store(static_cast<uint32_t>(ports_.underlay_mtu(remote, encap)),
+                lane->underlay_mtu.store(own == mtu_by_lane.end() ? 0 : static_cast<uint32_t>(own->second),
                                          std::memory_order_relaxed);
             }
         }
@@ -285,7 +302,14 @@ Engine::answer(uint32_t request, const Status& status)
 void
 Engine::handle(esp::msg::InstallSa& message)
 {
-    const Status status = keeper_.install(message.sa);
+    // The agent's view of the configuration may be older than ours: what a port
+    // towards that peer no longer allows must not come back by its next rekey.
+    const Channel channel{message.sa.remote, message.sa.encap, message.sa.vni};
+    const bool known = ports_.names(channel.remote, Encap::geneve) || ports_.names(channel.remote, Encap::vxlan);
+    const Status status = known && !ports_.serves_with(channel, message.sa.cipher)
+                              ? Status(Error{EINVAL, "no port towards " + channel.remote.to_string() + " carries VNI "
+                                                     + to_string(channel.vni) + " with " + esp::to_string(message.sa.cipher)})
+                              : keeper_.install(message.sa);
     message.sa.key.reset();
     answer(message.request, status);
 }

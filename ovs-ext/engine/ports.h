@@ -28,6 +28,7 @@ struct Channel {
 struct Port {
     PortConfig config;
     int underlay_mtu = 0;       // 0: unknown
+    std::string status_told;    // what the host was last told to publish
 };
 
 class PortTable {
