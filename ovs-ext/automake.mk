@@ -48,6 +48,7 @@ ovs_ext_libnvo3shim_a_SOURCES = \
 	ovs-ext/shim/nvo3_dpif.c \
 	ovs-ext/shim/nvo3_host.c \
 	ovs-ext/shim/nvo3_internal.h \
+	ovs-ext/shim/nvo3_neigh.c \
 	ovs-ext/shim/nvo3_ofproto.c \
 	ovs-ext/shim/nvo3_packet.c \
 	ovs-ext/shim/nvo3_ports.c \
@@ -70,7 +71,7 @@ ovs_ext_vswitchd_ovs_vswitchd_CPPFLAGS = -I$(top_srcdir) $(OVS_CPPFLAGS) \
 ovs_ext_vswitchd_ovs_vswitchd_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=bridge_init -Wl,--wrap=bridge_run \
 	-Wl,--wrap=bridge_wait -Wl,--wrap=bridge_exit \
-	-Wl,--wrap=ovs_print_version
+	-Wl,--wrap=tnl_neigh_set -Wl,--wrap=ovs_print_version
 nvo3_switch_own_libs = \
 	ovs-ext/libnvo3shim.a \
 	ovs-ext/libnvo3engine.a \

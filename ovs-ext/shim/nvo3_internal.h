@@ -45,6 +45,11 @@ bool nvo3_dpif_owns(enum nvo3_encap);
 /* [main] */
 void nvo3_ofproto_register(void);
 
+/* ---- nvo3_neigh.c ---- */
+
+/* [main] Bridge 'bridge' is, or is no longer, of type nvo3. */
+void nvo3_neigh_set_protected(const char *bridge, bool protect);
+
 /* ---- nvo3_vport.c ---- */
 
 /* [main] Hooks the tunnel classes of OVS.  Before the first bridge_run(). */

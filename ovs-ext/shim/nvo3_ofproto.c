@@ -27,6 +27,24 @@ nvo3_ofproto_enumerate_types(struct sset *types)
 }
 
 static int
+nvo3_ofproto_construct(struct ofproto *ofproto)
+{
+    int error = ofproto_dpif_class.construct(ofproto);
+
+    if (!error) {
+        nvo3_neigh_set_protected(ofproto->name, true);
+    }
+    return error;
+}
+
+static void
+nvo3_ofproto_destruct(struct ofproto *ofproto, bool del)
+{
+    nvo3_neigh_set_protected(ofproto->name, false);
+    ofproto_dpif_class.destruct(ofproto, del);
+}
+
+static int
 nvo3_ofproto_port_construct(struct ofport *port)
 {
     int error = ofproto_dpif_class.port_construct(port);
@@ -50,6 +68,8 @@ nvo3_ofproto_register(void)
     nvo3_class = ofproto_dpif_class;
     nvo3_class.init = nvo3_ofproto_init;
     nvo3_class.enumerate_types = nvo3_ofproto_enumerate_types;
+    nvo3_class.construct = nvo3_ofproto_construct;
+    nvo3_class.destruct = nvo3_ofproto_destruct;
     nvo3_class.port_construct = nvo3_ofproto_port_construct;
     nvo3_class.port_destruct = nvo3_ofproto_port_destruct;
 

@@ -2,9 +2,11 @@
  *
  * The shim between Open vSwitch and the engine, as the main program sees it.
  * Place: called by ovs-ext/vswitchd around the main loop's bridge_*().
- * Threads: main thread only. */
+ * Threads: main thread only, but where said. */
 #ifndef NVO3_SHIM_H
 #define NVO3_SHIM_H 1
+
+#include <stdbool.h>
 
 /* Registers the datapath, bridge and tunnel hooks and starts the engine.  To be
  * called once, before bridge_init(); does not log above debug level on success,
@@ -16,5 +18,8 @@ void nvo3_shim_wait(void);      /* After each bridge_wait(). */
 
 /* After bridge_exit(): no tunnel packet passes any more, all keys are wiped. */
 void nvo3_shim_exit(void);
+
+/* [any] May 'bridge' learn a peer's Ethernet address from tunnel packets? */
+bool nvo3_neigh_may_learn(const char *bridge);
 
 #endif
