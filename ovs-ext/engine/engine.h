@@ -98,7 +98,8 @@ private:
     void want_sa(const SealTarget& target, CounterTally& tally) noexcept;
     void open_batch(base::Encap encap, nvo3_frame* frames, size_t n) noexcept;
     Counters& blame(const esp::Frame& frame, base::Encap encap, uint16_t& peer) noexcept;
-    void raise_alarm(const esp::Frame& frame, base::Encap encap, uint16_t peer) noexcept;
+    void raise_alarm(const esp::Frame& frame, base::Encap encap, uint16_t peer,
+                     CounterTally& tally) noexcept;
 
     // report.cc
     PortView view(const Port& port);

@@ -230,13 +230,14 @@ Engine::blame(const Frame& frame, Encap encap, uint16_t& index) noexcept
 }
 
 void
-Engine::raise_alarm(const Frame& frame, Encap encap, uint16_t index) noexcept
+Engine::raise_alarm(const Frame& frame, Encap encap, uint16_t index, CounterTally& tally) noexcept
 {
     const uint64_t key = filter_key(NoticeKind::alarm, index, index ? encap : Encap::geneve,
                                     static_cast<uint32_t>(frame.reason));
     if (!filter_.pass(key, host_.now_ms())) {
         return;
     }
+    tally.flush();      // the alarm says how many
     Notice notice;
     notice.kind = NoticeKind::alarm;
     notice.reason = frame.reason;
@@ -280,9 +281,7 @@ Engine::open_batch(Encap encap, nvo3_frame* frames, size_t n) noexcept
         } else {
             tally.add(*counters, counter_of(frame.reason));
             if (is_alarming(frame.reason)) {
-                // Counted first: the alarm says how many.
-                tally.flush();
-                raise_alarm(frame, encap, index);
+                raise_alarm(frame, encap, index, tally);
             }
         }
     }

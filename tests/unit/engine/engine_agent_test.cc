@@ -341,6 +341,21 @@ TEST_F(EngineTest, StatusSaysWhatTheAgentSaysAndNoMore)
     EXPECT_TRUE(status(*a, "nosuch").empty());
 }
 
+TEST_F(EngineTest, WordsOfAFormerAgentAreForgotten)
+{
+    {
+        auto agent = connect(*a);
+        agent->send(msg::PortStatus{"tun2", "error", "hv2", "no certificate"});
+        a->run();
+        EXPECT_EQ(status(*a, "tun2").at("nvo3_error"), "no certificate");
+    }
+    a->run();
+    EXPECT_EQ(status(*a, "tun2").at("nvo3_state"), "no-agent");
+    auto agent = connect(*a);
+    EXPECT_EQ(status(*a, "tun2").at("nvo3_state"), "waiting");
+    EXPECT_FALSE(status(*a, "tun2").contains("nvo3_peer"));
+}
+
 TEST_F(EngineTest, StatusOfAPortThatComesLaterIsKept)
 {
     auto agent = connect(*a);

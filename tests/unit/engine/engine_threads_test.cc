@@ -59,6 +59,35 @@ TEST_F(EngineTest, ThreadsNeverRepeatASequenceNumber)
     EXPECT_EQ(statistic(*a, "tun2", "nvo3_sealed"), all.size());
 }
 
+TEST_F(EngineTest, OfCopiesInSeveralThreadsOnePasses)
+{
+    connect_one_way();
+    constexpr size_t kPackets = 600;
+    std::vector<base::Bytes> wire;
+    for (size_t i = 0; i < kPackets; i++) {
+        wire.push_back(on_the_wire(tests::vm_frame(60)));
+    }
+    std::vector<std::atomic<int>> passed(kPackets);
+    std::vector<std::thread> threads;
+    for (int t = 0; t < kThreads; t++) {
+        threads.emplace_back([&] {
+            for (size_t i = 0; i < kPackets; i++) {
+                passed[i] += open(*b, wire[i]).has_value();
+            }
+        });
+    }
+    for (std::thread& thread : threads) {
+        thread.join();
+    }
+    uint64_t all = 0;
+    for (size_t i = 0; i < kPackets; i++) {
+        EXPECT_EQ(passed[i], 1) << i;
+        all += static_cast<uint64_t>(passed[i].load());
+    }
+    EXPECT_EQ(statistic(*b, "tun1", "nvo3_opened"), all);
+    EXPECT_EQ(statistic(*b, "tun1", "nvo3_drop_replayed"), kPackets * (kThreads - 1));
+}
+
 TEST_F(EngineTest, SasMayBeReplacedUnderTraffic)
 {
     auto agent = connect(*a);
