@@ -6,6 +6,7 @@ dist_check_SCRIPTS += tests/check-layers tests/check-requirements
 TESTS += tests/check-layers tests/check-requirements
 
 EXTRA_DIST += \
+	tests/check-dist \
 	tests/conftest.py \
 	tests/requirements.md \
 	tests/support/insider.py \
