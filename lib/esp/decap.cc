@@ -201,6 +201,23 @@ updated_checksum(uint16_t checksum, uint16_t from, uint16_t to) noexcept
     return static_cast<uint16_t>(~sum);
 }
 
+// memmove() by 'gap' octets towards the end, for the sizes that Ethernet and IP
+// headers have: two halves in registers, which overlap.
+void
+move_up(uint8_t* data, size_t size, size_t gap) noexcept
+{
+    constexpr size_t kHalf = 32;
+    if (size < kHalf || size > 2 * kHalf) {
+        memmove(data + gap, data, size);
+        return;
+    }
+    uint8_t first[kHalf], last[kHalf];
+    memcpy(first, data, kHalf);
+    memcpy(last, data + size - kHalf, kHalf);
+    memcpy(data + gap, first, kHalf);
+    memcpy(data + gap + size - kHalf, last, kHalf);
+}
+
 // Takes outer UDP, ESP header and IV out, by moving what is before them up to
 // the inner UDP header, and cuts what is behind the inner packet off.
 void
@@ -208,24 +225,26 @@ strip(const Work& work, size_t inner_size) noexcept
 {
     constexpr size_t kGap = kUdpSize + kEspHeaderSize + kIvSize;
     Frame& frame = *work.frame;
-    const uint32_t size_before = frame.size;
-    memmove(frame.data + kGap, frame.data, frame.l4_ofs);
+    // Read before the move: a load of what was just moved would wait for it.
+    const uint16_t ip_size = load_be<uint16_t>(work.ip + 2);
+    const uint16_t checksum = load_be<uint16_t>(work.ip + 10);
+    const size_t l4 = frame.l4_ofs;
+    const auto size = static_cast<uint32_t>(l4 + inner_size);
+    move_up(frame.data, l4, kGap);
     frame.data += kGap;
     frame.headroom += kGap;
-    frame.size = static_cast<uint32_t>(frame.l4_ofs + inner_size);
-    frame.tailroom += static_cast<uint32_t>(size_before - kGap - frame.size);
+    frame.tailroom += static_cast<uint32_t>(frame.size - kGap - size);
+    frame.size = size;
 
-    uint8_t* ip = frame.data + frame.l3_ofs;
+    uint8_t* ip = work.ip + kGap;
     if (work.ipv6) {
         store_be<uint16_t>(ip + 4, static_cast<uint16_t>(inner_size));
     } else {
-        const auto to = static_cast<uint16_t>(frame.size - frame.l3_ofs);
-        const uint16_t from = load_be<uint16_t>(ip + 2);
+        const auto to = static_cast<uint16_t>(size - frame.l3_ofs);
         store_be<uint16_t>(ip + 2, to);
-        store_be<uint16_t>(ip + 10,
-                           updated_checksum(load_be<uint16_t>(ip + 10), from, to));
+        store_be<uint16_t>(ip + 10, updated_checksum(checksum, ip_size, to));
     }
-    store_be<uint16_t>(frame.data + frame.l4_ofs + 6, 0);
+    store_be<uint16_t>(frame.data + l4 + 6, 0);
 }
 
 // Steps 7 to 9; the ICV was right and the number is taken.

@@ -104,6 +104,21 @@ TEST(Sad, OutboundIsOnePerPeerEncapsulationAndVni)
     EXPECT_EQ(sad.outbound_size(), 5u);
 }
 
+// It would count from 1 again under the same key.
+TEST(Sad, OutboundIsNotReplacedByItself)
+{
+    ImmediateReclaimer reclaimer;
+    Sad sad(reclaimer);
+    ASSERT_TRUE(sad.set_outbound(1, outbound(1000, 5001)));
+    SaRuntime* present = sad.outbound(1, Encap::geneve, Vni(5001));
+    const base::Status again = sad.set_outbound(1, outbound(1000, 5001));
+    ASSERT_FALSE(again);
+    EXPECT_EQ(again.error().code, EEXIST);
+    EXPECT_EQ(sad.outbound(1, Encap::geneve, Vni(5001)), present);
+    // Another peer may have chosen the same SPI.
+    EXPECT_TRUE(sad.set_outbound(2, outbound(1000, 5001)));
+}
+
 TEST(Sad, RemovesOnlyWhatIsNamed)
 {
     ImmediateReclaimer reclaimer;
@@ -224,7 +239,7 @@ TEST(Sad, ReadersSeeAConsistentTable)
             ASSERT_TRUE(sad.add_inbound(inbound(5000 + i + round % 7)));
         }
         for (uint32_t i = 0; i < kStay; i++) {
-            ASSERT_TRUE(sad.set_outbound(1, outbound(1000 + round, i)));
+            ASSERT_TRUE(sad.set_outbound(1, outbound(1001 + round, i)));
         }
         for (uint32_t i = 0; i < 20; i++) {
             ASSERT_TRUE(sad.remove(SaDirection::inbound, Spi(5000 + i + round % 7), kFirst));
