@@ -185,3 +185,32 @@ def test_underlay_cut(lab):
     finally:
         net.ip(lab.underlay_ns, "link set hv2 master underlay")
     settle(lab)
+
+
+@pytest.mark.requirement(10)
+def test_packet_out_without_key_sends_nothing(lab):
+    """Actions that Open vSwitch's slow path executes: a packet that the tunnel refuses must not go on to the underlay as it is."""
+    settle(lab)
+    host, vm1, vm2 = lab.hosts["hv1"], lab.vms["vm1"], lab.vms["vm2"]
+    for one in lab.hosts.values():
+        one.stop("hvagent")
+    host.stop("ovs-vswitchd")
+    host.start("ovs-vswitchd")      # its keys are gone, and nobody gives it new ones
+
+    def refused():
+        vm1.ping(vm2)
+        return host.drops().get("no_sa", 0)
+    # From then on the outer header is complete: the next hop is known.
+    wait_until(refused, "the switch refuses packets for want of an SA")
+
+    text = b"in clear, on the wire"
+    echo = bytes.fromhex("0800" + "0000" + "00010001") + text
+    ip = bytes.fromhex("4500") + (20 + len(echo)).to_bytes(2, "big") + bytes.fromhex("0000400040012666" + "0a3200010a320002")
+    frame = bytes.fromhex(vm2.mac.replace(":", "") + vm1.mac.replace(":", "") + "0800") + ip + echo
+    before = host.drops()["no_sa"]
+    with lab.capture() as capture:
+        for actions in ("set_field:0->icmp_type,output:tun2", "output:tun2"):
+            host.ofctl("-O", "OpenFlow15", "packet-out", "br-int", f"in_port=controller packet={frame.hex()} actions={actions}")
+    assert not any(text in frame for frame in capture.frames())
+    assert host.drops()["no_sa"] > before
+    settle(lab)
