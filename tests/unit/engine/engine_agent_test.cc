@@ -108,6 +108,34 @@ TEST_F(EngineTest, RefusesWhatIsNoSa)
     EXPECT_EQ(status(*a, "tun2").at("nvo3_sas"), "in=1 out=0");
 }
 
+TEST_F(EngineTest, RefusesSasThatNoPortTowardsThePeerAllows)
+{
+    auto agent = connect(*a);
+    // Another network, another kind of tunnel, another cipher than the port has.
+    EXPECT_EQ(install(*a, *agent, sa(SaDirection::outbound, 0x1001, kB, 5002)), static_cast<uint32_t>(EINVAL));
+    EXPECT_EQ(install(*a, *agent, sa(SaDirection::inbound, 0x1001, kB, 5002)), static_cast<uint32_t>(EINVAL));
+    EXPECT_EQ(install(*a, *agent, sa(SaDirection::outbound, 0x1001, kB, 5001, Encap::vxlan)),
+              static_cast<uint32_t>(EINVAL));
+    esp::SaConfig weaker = sa(SaDirection::outbound, 0x1001, kB);
+    weaker.cipher = esp::Cipher::aes128gmac;
+    EXPECT_EQ(install(*a, *agent, std::move(weaker)), static_cast<uint32_t>(EINVAL));
+    EXPECT_EQ(a->sa_list(false), "no security associations\n");
+    // The agent may have read of a peer's port before us.
+    EXPECT_EQ(install(*a, *agent, sa(SaDirection::inbound, 0x1001, *IpAddress::parse("192.0.2.3"))), 0u);
+}
+
+TEST_F(EngineTest, TellsTheHostOnlyWhatIsNew)
+{
+    auto agent = connect(*a);
+    ASSERT_EQ(install(*a, *agent, sa(SaDirection::outbound, 0x1001, kB)), 0u);
+    host.status_changes.clear();
+    // A rekey changes nothing that can be seen.
+    ASSERT_EQ(install(*a, *agent, sa(SaDirection::outbound, 0x1002, kB)), 0u);
+    EXPECT_EQ(host.status_changes["tun2"], 0);
+    ASSERT_EQ(install(*a, *agent, sa(SaDirection::inbound, 0x2001, kB)), 0u);
+    EXPECT_EQ(host.status_changes["tun2"], 1);
+}
+
 TEST_F(EngineTest, SasOutliveTheAgentAndAreListedToTheNext)
 {
     {
@@ -215,6 +243,7 @@ TEST_F(EngineTest, FlowPortReachesPeersOfOtherPorts)
     // Nobody knows the peer any more.
     a->remove_port("tun2");
     EXPECT_FALSE(sends(this, *a, header(7)));
+    EXPECT_NE(a->counters(true).find("\"nvo3_drop_unknown_peer\":1"), std::string::npos);
 }
 
 // ---- Lifetimes ----

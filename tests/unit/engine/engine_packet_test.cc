@@ -69,7 +69,9 @@ TEST_F(EngineTest, WithoutAnSaNothingLeaves)
     FakePacket packet(tests::vm_frame(100));
     EXPECT_FALSE(seal(*a, header(), packet).has_value());
     EXPECT_EQ(statistic(*a, "tun2", "nvo3_drop_no_sa"), 1u);
-    // With one for another network, neither.
+    // With one for another network of the same port, neither.
+    ASSERT_TRUE(set_port(*a, "tun2", kB.to_string(), "flow", "5001,5002").ok());
+    ASSERT_TRUE(set_port(*b, "tun1", kA.to_string(), "flow", "5001,5002").ok());
     connect_one_way(0x1001, 5002);
     EXPECT_FALSE(seal(*a, header(), packet).has_value());
     EXPECT_EQ(statistic(*a, "tun2", "nvo3_drop_no_sa"), 2u);
