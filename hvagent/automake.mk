@@ -12,12 +12,17 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/credentials.h \
 	hvagent/keying.cc \
 	hvagent/keying.h \
+	hvagent/keying_exchange.cc \
+	hvagent/keying_rules.h \
 	hvagent/options.cc \
 	hvagent/options.h \
 	hvagent/peer.cc \
 	hvagent/peer.h \
+	hvagent/peer_keys.cc \
+	hvagent/peer_view.cc \
 	hvagent/peers.cc \
 	hvagent/peers.h \
+	hvagent/peers_view.cc \
 	hvagent/privileges.cc \
 	hvagent/privileges.h \
 	hvagent/sa_client.cc \

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See peer.h.  Sessions come first, then what keying wants, then views.
+// See peer.h: credentials, sessions, time.  Messages and SAs are in peer_keys.cc, what is
+// told of it all in peer_view.cc.
 #include "hvagent/peer.h"
 
 #include <openssl/rand.h>
@@ -10,7 +11,6 @@
 #include <utility>
 
 #include "base/log.h"
-#include "control/keying.h"
 
 namespace nvo3::agent {
 
@@ -36,11 +36,6 @@ void fill_random(uint8_t* out, size_t size)
         base::log(LogLevel::error, kModule, "the machine gives no random numbers");
         std::abort();
     }
-}
-
-std::string channel_text(const ChannelView& channel)
-{
-    return channel.send_error.empty() ? channel.error : channel.send_error;
 }
 
 }  // namespace
@@ -474,274 +469,6 @@ bool Peer::serves(base::Vni vni, base::Encap encap) const
     return keying_.has_channel({encap, vni});
 }
 
-// ---- Messages ----
-
-namespace {
-
-ChannelId channel_of(uint32_t vni, proto::Encap encap)
-{
-    return {static_cast<base::Encap>(encap), base::Vni(vni)};
-}
-
-RequestReason reason_of(proto::SaRequestReason reason)
-{
-    switch (reason) {
-    case proto::SA_REQUEST_REKEY: return RequestReason::rekey;
-    case proto::SA_REQUEST_LOST: return RequestReason::lost;
-    default: return RequestReason::acquire;
-    }
-}
-
-proto::SaRequestReason reason_of(RequestReason reason)
-{
-    switch (reason) {
-    case RequestReason::acquire: return proto::SA_REQUEST_ACQUIRE;
-    case RequestReason::rekey: return proto::SA_REQUEST_REKEY;
-    case RequestReason::lost: return proto::SA_REQUEST_LOST;
-    }
-    return proto::SA_REQUEST_UNSPECIFIED;
-}
-
-// As control.proto has it; the session would refuse more.
-std::string bounded(const std::string& reason)
-{
-    return reason.substr(0, 256);
-}
-
-}  // namespace
-
-void Peer::on_message(Session& session, const control::Envelope& message)
-{
-    Live* from = live(session);
-    if (!from) {
-        return;
-    }
-    auto now = host_.clock().now();
-    switch (message.body_case()) {
-    case control::Envelope::kHello:
-        // What it lost it asks for and offers by itself.
-        base::log(LogLevel::info, kModule, label() + ": the peer's switch was restarted");
-        break;
-    case control::Envelope::kSaOffer: {
-        const auto& offer = message.sa_offer();
-        SaParameters sa;
-        sa.channel = channel_of(offer.vni(), offer.encap());
-        sa.spi = base::Spi(offer.spi());
-        sa.cipher = static_cast<esp::Cipher>(offer.cipher());
-        sa.generation = offer.generation();
-        if (offer.nonce().size() != sa.nonce.size()) {
-            session.close(proto::CLOSE_PROTOCOL_ERROR, "nonce of a wrong size");
-            break;
-        }
-        std::copy(offer.nonce().begin(), offer.nonce().end(), sa.nonce.begin());
-        sa.replay_window = offer.replay_window();
-        keying_.on_offer(from->id, message.request_id(), sa, offer.esn(), now);
-        break;
-    }
-    case control::Envelope::kSaAnswer:
-        keying_.on_answer(from->id, message.in_reply_to(), message.sa_answer().accepted(), message.sa_answer().reason(), now);
-        break;
-    case control::Envelope::kSaRequest:
-        keying_.on_request(from->id, channel_of(message.sa_request().vni(), message.sa_request().encap()),
-                           reason_of(message.sa_request().reason()), now);
-        break;
-    case control::Envelope::kSaDelete:
-        keying_.on_delete(from->id, channel_of(message.sa_delete().vni(), message.sa_delete().encap()),
-                          base::Spi(message.sa_delete().spi()), message.sa_delete().reason(), now);
-        break;
-    default:
-        break;
-    }
-    pump();
-}
-
-// ---- The switch ----
-
-void Peer::switch_up(const std::vector<Keying::LiveSa>& live, uint64_t switch_instance)
-{
-    for (auto& [key, entry] : sessions_) {
-        if (entry.session->is_open()) {
-            entry.session->announce_switch_instance(switch_instance);
-        }
-    }
-    keying_.switch_up(live, host_.clock().now());
-    pump();
-}
-
-void Peer::switch_down()
-{
-    keying_.switch_down();
-    pending_.clear();
-    pump();
-}
-
-void Peer::installed(uint64_t token, int error, const std::string& text)
-{
-    if (auto node = pending_.extract(token); node && error == 0) {
-        audit_sa(AuditKind::sa_installed, node.mapped().direction, node.mapped().sa, "");
-    }
-    keying_.installed(token, error, text, host_.clock().now());
-    pump();
-}
-
-void Peer::acquire(const ChannelId& id)
-{
-    keying_.acquire(id, host_.clock().now());
-    pump();
-}
-
-void Peer::expiring(const esp::msg::SaExpiring& event)
-{
-    bool hard = event.reason >= esp::ExpiryReason::hard_packets;
-    keying_.expiring(event.direction, {event.encap, event.vni}, event.spi, hard, host_.clock().now());
-    pump();
-}
-
-void Peer::rates_changed()
-{
-    auto options = host_.session_options();
-    for (auto& [key, live] : sessions_) {
-        live.session->set_rates(options.send_rate, options.receive_rate);
-    }
-}
-
-void Peer::rekey()
-{
-    keying_.rekey(host_.clock().now());
-    pump();
-}
-
-// ---- What keying wants ----
-
-void Peer::pump()
-{
-    // An action that fails at once may bring new ones; retries wait for the timer.
-    for (auto actions = keying_.take(); !actions.empty(); actions = keying_.take()) {
-        for (Action& action : actions) {
-            std::visit([this](auto& what) { perform(what); }, action);
-        }
-        host_.changed();
-    }
-    arm();
-}
-
-void Peer::perform(InstallSa& what)
-{
-    auto fail = [&](const std::string& text) { keying_.installed(what.token, ENOTCONN, text, host_.clock().now()); };
-    Live* on = live(what.session);
-    if (!on || !on->session->is_open()) {
-        return fail("the session is closed");
-    }
-    const Session& session = *on->session;
-    bool inbound = what.direction == SaDirection::inbound;
-    control::TrafficKeyContext context;
-    context.sender_name = inbound ? session.peer().name : session.local_name();
-    context.sender_role = inbound ? session.peer().role : session.local_role();
-    context.receiver_name = inbound ? session.local_name() : session.peer().name;
-    context.receiver_role = inbound ? session.local_role() : session.peer().role;
-    context.vni = what.sa.channel.vni;
-    context.encap = what.sa.channel.encap;
-    context.spi = what.sa.spi;
-    context.cipher = static_cast<uint8_t>(what.sa.cipher);
-    context.esn = true;
-    context.generation = what.sa.generation;
-    context.nonce = what.sa.nonce;
-    auto key = control::derive_traffic_key(control::exporter_of(session), context,
-                                           esp::key_size(what.sa.cipher) + esp::kSaltSize);
-    if (!key) {
-        return fail("no key: " + key.error().text);
-    }
-    esp::SaConfig sa;
-    sa.direction = what.direction;
-    sa.spi = what.sa.spi;
-    sa.remote = config_.remote;
-    sa.local = config_.local;
-    sa.encap = what.sa.channel.encap;
-    sa.vni = what.sa.channel.vni;
-    sa.cipher = what.sa.cipher;
-    sa.esn = true;
-    if (inbound) {
-        sa.replay_window = what.sa.replay_window;
-    }
-    sa.limits = what.limits;
-    sa.generation = what.sa.generation;
-    sa.key = std::move(*key);
-    pending_[what.token] = {what.direction, what.sa};
-    host_.install(config_.remote, what.token, std::move(sa));
-}
-
-void Peer::perform(RemoveSa& what)
-{
-    host_.send_to_switch(esp::msg::RemoveSa{0, what.direction, what.spi, config_.remote});
-    audit_sa(AuditKind::sa_removed, what.direction, {what.channel, what.spi, {}, 0, {}, 0}, what.reason);
-}
-
-base::Result<uint64_t> Peer::send(SessionId id, control::Envelope message)
-{
-    Live* on = live(id);
-    if (!on) {
-        return base::Error{ENOTCONN, "the session is closed"};
-    }
-    return on->session->send(std::move(message));
-}
-
-void Peer::perform(SendOffer& what)
-{
-    control::Envelope message;
-    auto& offer = *message.mutable_sa_offer();
-    offer.set_vni(what.sa.channel.vni.value);
-    offer.set_encap(static_cast<proto::Encap>(what.sa.channel.encap));
-    offer.set_spi(what.sa.spi.value);
-    offer.set_cipher(static_cast<uint32_t>(what.sa.cipher));
-    offer.set_generation(what.sa.generation);
-    offer.set_nonce(what.sa.nonce.data(), what.sa.nonce.size());
-    offer.set_esn(true);
-    offer.set_replay_window(what.sa.replay_window);
-    if (auto sent = send(what.session, std::move(message))) {
-        keying_.offer_sent(what.token, *sent);
-    }
-}
-
-void Peer::perform(SendAnswer& what)
-{
-    control::Envelope message;
-    message.set_in_reply_to(what.offer);
-    message.mutable_sa_answer()->set_accepted(what.accepted);
-    message.mutable_sa_answer()->set_reason(bounded(what.reason));
-    // If it is lost the peer offers again.
-    (void)send(what.session, std::move(message));
-}
-
-void Peer::perform(SendRequest& what)
-{
-    control::Envelope message;
-    message.mutable_sa_request()->set_vni(what.channel.vni.value);
-    message.mutable_sa_request()->set_encap(static_cast<proto::Encap>(what.channel.encap));
-    message.mutable_sa_request()->set_reason(reason_of(what.reason));
-    (void)send(what.session, std::move(message));       // repeated if unanswered
-}
-
-void Peer::perform(SendDelete& what)
-{
-    control::Envelope message;
-    message.mutable_sa_delete()->set_vni(what.channel.vni.value);
-    message.mutable_sa_delete()->set_encap(static_cast<proto::Encap>(what.channel.encap));
-    message.mutable_sa_delete()->set_spi(what.spi.value);
-    message.mutable_sa_delete()->set_reason(bounded(what.reason));
-    (void)send(what.session, std::move(message));       // a closed session says as much
-}
-
-void Peer::perform(Refused& what)
-{
-    audit(AuditKind::refused, what.reason, what.channel);
-    base::log(LogLevel::warn, kModule, label() + ": refused: " + what.reason);
-}
-
-void Peer::perform(Note& what)
-{
-    base::log(LogLevel::info, kModule, label() + ": " + to_string(what.channel) + ": " + what.text);
-}
-
 // ---- Time ----
 
 void Peer::arm()
@@ -801,8 +528,6 @@ void Peer::tick()
     pump();
 }
 
-// ---- Views and audit ----
-
 Peer::Live* Peer::live(SessionId id)
 {
     auto it = std::ranges::find_if(sessions_, [id](const auto& entry) { return entry.second.id == id; });
@@ -813,103 +538,6 @@ Peer::Live* Peer::live(const Session& session)
 {
     auto it = sessions_.find(&session);
     return it == sessions_.end() ? nullptr : &it->second;
-}
-
-void Peer::audit(AuditKind kind, const std::string& reason, const std::optional<ChannelId>& channel) const
-{
-    control::AuditEvent event{kind, name_, config_.remote, reason};
-    if (channel) {
-        event.vni = channel->vni;
-        event.text.emplace_back("encap", to_string(channel->encap));
-    }
-    host_.audit().write(event);
-}
-
-void Peer::audit_sa(AuditKind kind, SaDirection direction, const SaParameters& sa, const std::string& reason) const
-{
-    control::AuditEvent event{kind, name_, config_.remote, reason, sa.channel.vni};
-    event.text.emplace_back("encap", to_string(sa.channel.encap));
-    event.text.emplace_back("direction", esp::to_string(direction));
-    event.text.emplace_back("spi", to_string(sa.spi));
-    if (sa.generation != 0) {
-        event.text.emplace_back("cipher", esp::to_string(sa.cipher));
-        event.numbers.emplace_back("generation", sa.generation);
-    }
-    host_.audit().write(event);
-}
-
-PortState Peer::port_state(const std::vector<ChannelId>& channels) const
-{
-    PortState state{"up", name_, credential_problem()};
-    auto worsen = [&](const char* to, const std::string& why) {
-        if (state.state != "error") {
-            state.state = to;
-        }
-        if (state.error.empty()) {
-            state.error = why;
-        }
-    };
-    if (!context()) {
-        worsen("error", "");
-    } else if (current_ == 0) {
-        std::string why = error_;
-        if (opened_ > 0 && sa_count() > 0) {
-            why += "; traffic goes on with the keys that live";
-        }
-        worsen(authentication_failed_ ? "error" : "connecting", why);
-    }
-    for (const ChannelView& channel : keying_.view()) {
-        if (std::ranges::find(channels, channel.id) == channels.end() || (channel.has_inbound && channel.has_outbound)) {
-            continue;
-        }
-        if (current_ != 0) {
-            worsen(channel.send_error.empty() ? "waiting" : "error", channel_text(channel));
-        }
-    }
-    return state;
-}
-
-size_t Peer::sa_count() const
-{
-    size_t count = 0;
-    for (const ChannelView& channel : keying_.view()) {
-        count += channel.sas.size();
-    }
-    return count;
-}
-
-PeerView Peer::view() const
-{
-    PeerView view;
-    view.name = name_;
-    view.remote = config_.remote;
-    view.psk = !config_.psk.empty();
-    view.ports = config_.ports;
-    view.sessions = opened_;
-    view.channels = keying_.view();
-    std::vector<ChannelId> all;
-    for (const ChannelView& channel : view.channels) {
-        all.push_back(channel.id);
-    }
-    PortState state = port_state(all);
-    view.state = state.state;
-    view.error = state.error;
-    for (const auto& [key, live] : sessions_) {
-        if (live.id != current_ || !live.session->is_open()) {
-            continue;
-        }
-        const Session& session = *live.session;
-        auto stats = session.stats();
-        view.session = SessionView{session.tls_summary(),
-                                   session.side() == Session::Side::initiator,
-                                   session.opened_at(),
-                                   control::to_string(session.peer().role),
-                                   stats.messages_in,
-                                   stats.messages_out,
-                                   stats.receive_throttled,
-                                   stats.send_throttled};
-    }
-    return view;
 }
 
 }  // namespace nvo3::agent

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See peers.h: what the switch and ovs-appctl are told.
+#include <chrono>
+#include <utility>
+
+#include "hvagent/peers.h"
+
+namespace nvo3::agent {
+namespace {
+
+constexpr auto kPublishDelay = std::chrono::milliseconds(20);
+
+}  // namespace
+
+// Coalesced: many things change at once.
+void Peers::changed()
+{
+    if (publish_pending_ || stopping_) {
+        return;
+    }
+    publish_pending_ = true;
+    publish_timer_.expires_after(kPublishDelay);
+    publish_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
+        if (!error && *alive) {
+            publish_pending_ = false;
+            publish();
+        }
+    });
+}
+
+void Peers::publish()
+{
+    if (switch_instance_ == 0 || !config_) {
+        return;
+    }
+    auto states = port_states();
+    for (const auto& [port, state] : states) {
+        auto it = published_.find(port);
+        if (it == published_.end() || it->second != state) {
+            send_to_switch(esp::msg::PortStatus{port, state.state, state.peer, state.error});
+        }
+    }
+    published_ = std::move(states);
+}
+
+PortState Peers::flow_port_state(const Tunnel& tunnel) const
+{
+    PortState state{"up", "flow", ""};
+    if (peers_.empty()) {
+        return {"waiting", "flow", "no other port names a peer that remote_ip=flow could reach"};
+    }
+    for (const auto& [remote, peer] : peers_) {
+        PortState one = peer->port_state(channels_of(tunnel));
+        if (one.state != "up" && state.state == "up") {
+            state.state = "waiting";
+            state.error = one.peer + ": " + (one.error.empty() ? one.state : one.error);
+        }
+    }
+    return state;
+}
+
+std::map<std::string, PortState> Peers::port_states() const
+{
+    std::map<std::string, PortState> states;
+    std::string general = listen_problem_;
+    for (const Problem& problem : config_->problems) {
+        if (problem.port.empty() && general.empty()) {
+            general = problem.text;
+        }
+    }
+    for (const Tunnel& tunnel : config_->tunnels) {
+        auto peer = peers_.find(tunnel.remote);
+        states[tunnel.port] = tunnel.flow_remote || peer == peers_.end() ? flow_port_state(tunnel) : peer->second->port_state(channels_of(tunnel));
+    }
+    for (const Problem& problem : config_->problems) {
+        if (!problem.port.empty()) {
+            auto [it, unusable] = states.try_emplace(problem.port, PortState{"error", "", problem.text});
+            if (!unusable && it->second.error.empty()) {
+                it->second.error = problem.text;
+            }
+        }
+    }
+    for (auto& [port, state] : states) {
+        if (state.error.empty()) {
+            state.error = general;
+        }
+    }
+    return states;
+}
+
+AgentView Peers::view() const
+{
+    AgentView view;
+    view.now = clock_.now();
+    if (switch_) {
+        view.switch_up = switch_->is_up();
+        view.switch_problem = switch_->problem();
+    }
+    view.switch_aead = switch_aead_;
+    if (wants_certificates()) {
+        view.credentials_problem = credentials_.problem();
+    }
+    if (credentials_.context()) {
+        view.own_name = credentials_.context()->own_identity().name;
+    }
+    view.listen_problem = listen_problem_;
+    if (config_) {
+        view.problems = config_->problems;
+        view.control_rate = config_->control_rate;
+        view.control_burst = config_->control_burst;
+    }
+    for (const auto& [remote, peer] : peers_) {
+        view.peers.push_back(peer->view());
+    }
+    return view;
+}
+
+}  // namespace nvo3::agent
