@@ -20,6 +20,9 @@ using Refusal = std::optional<DropReason>;
 // The smallest ESP packet: header, IV, a text of one padded word, ICV.
 constexpr size_t kEspMin = kEspHeaderSize + kIvSize + kPadAlign + kIcvSize;
 
+// So many keys are fetched before the one in use.
+constexpr size_t kKeysAhead = 8;
+
 // A packet on its way through the steps.
 struct Work {
     Frame* frame;
@@ -356,6 +359,8 @@ open(const Sad& sad, base::Encap encap, Frame* frames, size_t n) noexcept
     }
     Work* ready[kMaxBatch];
     size_t ready_count = 0;
+    size_t runs[kMaxBatch];     // where each begins in 'ready'
+    size_t run_count = 0;
     before = nullptr;
     for (size_t i = 0; i < count; i++) {
         Frame& frame = *works[i].frame;
@@ -367,20 +372,26 @@ open(const Sad& sad, base::Encap encap, Frame* frames, size_t n) noexcept
             continue;
         }
         if (frame.sa != before) {
-            frame.sa->prefetch_key();
             frame.sa->window().prefetch(works[i].sequence);
             before = frame.sa;
+            runs[run_count++] = ready_count;
         }
         ready[ready_count++] = &works[i];
     }
-    size_t passed = 0;
-    for (size_t i = 0; i < ready_count;) {
-        size_t end = i + 1;
-        while (end < ready_count && ready[end]->frame->sa == ready[i]->frame->sa) {
-            end++;
+    // Keys are too large to have all of a batch's fetched at once.
+    const auto prefetch_run = [&](size_t run) {
+        if (run < run_count) {
+            ready[runs[run]]->frame->sa->prefetch_key();
         }
-        passed += open_run(encap, ready + i, end - i);
-        i = end;
+    };
+    for (size_t run = 0; run < kKeysAhead; run++) {
+        prefetch_run(run);
+    }
+    size_t passed = 0;
+    for (size_t run = 0; run < run_count; run++) {
+        prefetch_run(run + kKeysAhead);
+        const size_t end = run + 1 < run_count ? runs[run + 1] : ready_count;
+        passed += open_run(encap, ready + runs[run], end - runs[run]);
     }
     return passed;
 }
