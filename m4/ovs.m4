@@ -59,7 +59,12 @@ AC_DEFUN([NVO3_OVS], [
   AC_SUBST([OVS_SOURCE])
   AC_SUBST([OVS_VERSION])
   AC_SUBST([OVS_BUILD])
-  AC_SUBST([OVS_CONFIGURE_FLAGS], ["--enable-afxdp --enable-ssl --disable-shared"])
+  # The same directories for OVS as for us: its run directory is where the
+  # switch, the agent and the system's own ovs-vsctl meet.
+  nvo3_prefix=$prefix
+  AS_IF([test "x$nvo3_prefix" = xNONE], [nvo3_prefix=$ac_default_prefix])
+  nvo3_dirs=`prefix=$nvo3_prefix; eval "echo --prefix=$nvo3_prefix --sysconfdir=$sysconfdir --localstatedir=$localstatedir"`
+  AC_SUBST([OVS_CONFIGURE_FLAGS], ["--enable-afxdp --enable-ssl --disable-shared $nvo3_dirs"])
   AC_SUBST([OVS_STAMP], ['$(OVS_BUILD)/nvo3-stamp'])
   AC_SUBST([OVS_CPPFLAGS], ['-include $(OVS_BUILD)/config.h -I$(OVS_BUILD)/include -I$(OVS_BUILD)/lib -I$(OVS_BUILD)'])
   AC_SUBST([OVS_LIBS], ['@$(OVS_BUILD)/nvo3-libs'])
