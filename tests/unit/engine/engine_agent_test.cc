@@ -124,6 +124,22 @@ TEST_F(EngineTest, RefusesSasThatNoPortTowardsThePeerAllows)
     EXPECT_EQ(install(*a, *agent, sa(SaDirection::inbound, 0x1001, *IpAddress::parse("192.0.2.3"))), 0u);
 }
 
+TEST_F(EngineTest, PortTowardsOnePeerAllowsNothingToAnother)
+{
+    const IpAddress c = *IpAddress::parse("192.0.2.3");
+    ASSERT_TRUE(set_port(*a, "tun3", c.to_string(), "6000").ok());
+    auto agent = connect(*a);
+    EXPECT_EQ(install(*a, *agent, sa(SaDirection::inbound, 0x1001, kB, 6000)), static_cast<uint32_t>(EINVAL));
+    EXPECT_EQ(install(*a, *agent, sa(SaDirection::outbound, 0x1001, c, 5001)), static_cast<uint32_t>(EINVAL));
+    EXPECT_FALSE(sends(this, *a, header(6000)));
+    a->run();
+    ASSERT_TRUE(agent->read());
+    EXPECT_TRUE(agent->take<msg::Acquire>().empty());
+    ASSERT_EQ(install(*a, *agent, sa(SaDirection::outbound, 0x1001, c, 6000)), 0u);
+    EXPECT_EQ(status(*a, "tun2").at("nvo3_sas"), "in=0 out=0");
+    EXPECT_EQ(status(*a, "tun3").at("nvo3_sas"), "in=0 out=1");
+}
+
 TEST_F(EngineTest, TellsTheHostOnlyWhatIsNew)
 {
     auto agent = connect(*a);
