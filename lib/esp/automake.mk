@@ -39,6 +39,7 @@ tests_unit_esp_tests_SOURCES = \
 	tests/support/esp_packets.cc \
 	tests/support/esp_packets.h \
 	tests/unit/esp/aead_test.cc \
+	tests/unit/esp/decap_damage_test.cc \
 	tests/unit/esp/decap_test.cc \
 	tests/unit/esp/encap_test.cc \
 	tests/unit/esp/replay_window_test.cc \

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "esp/decap.h"
 #include "esp/wire.h"
 
 namespace nvo3::tests {
@@ -151,6 +152,40 @@ seal_one(esp::SaRuntime& sa, const Bytes& header, ByteView frame, uint16_t entro
         return {};
     }
     return packet.bytes();
+}
+
+Receiver::Receiver(const TestSa& test, const esp::AeadLibrary* library)
+{
+    auto runtime = test.make(esp::SaDirection::inbound, library);
+    sa = runtime.get();
+    if (!sad.add_inbound(std::move(runtime))) {
+        abort();
+    }
+}
+
+esp::Frame&
+Receiver::open(Packet& packet, base::Encap encap)
+{
+    packet.find_headers();
+    const size_t passed = esp::open(sad, encap, &packet.frame, 1);
+    if (passed != (packet.frame.outcome == esp::Outcome::passed)) {
+        abort();
+    }
+    return packet.frame;
+}
+
+std::string
+Receiver::outcome(const Bytes& octets, base::Encap encap)
+{
+    Packet packet(octets, 0, 0);
+    const esp::Frame& frame = open(packet, encap);
+    switch (frame.outcome) {
+    case esp::Outcome::passed: return "passed";
+    case esp::Outcome::dummy: return "dummy";
+    case esp::Outcome::dropped: return to_string(frame.reason);
+    case esp::Outcome::pending: break;
+    }
+    return "pending";
 }
 
 }  // namespace nvo3::tests

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -78,6 +79,18 @@ private:
 // Seals one frame as it would leave the host; the packet from Ethernet to ICV.
 base::Bytes seal_one(esp::SaRuntime& sa, const base::Bytes& header, base::ByteView frame,
                      uint16_t entropy = 0xc001);
+
+// The receiving host: a Sad with the inbound end of an SA.
+struct Receiver {
+    ImmediateReclaimer reclaimer;
+    esp::Sad sad{reclaimer};
+    esp::SaRuntime* sa;
+
+    explicit Receiver(const TestSa& test, const esp::AeadLibrary* library = nullptr);
+    esp::Frame& open(Packet& packet, base::Encap encap = base::Encap::geneve);
+    // What became of it: "passed", "dummy" or the reason.
+    std::string outcome(const base::Bytes& octets, base::Encap encap = base::Encap::geneve);
+};
 
 }  // namespace nvo3::tests
 
