@@ -61,4 +61,5 @@ def test_wrong_key_shows_nothing(tmp_path):
     with EspTool(outbound=[sa]) as tool:
         frames = [tool.seal(sa, inner_ping())]
     (packet,) = dissect(sa, frames, tmp_path, bytes(20))
-    assert packet["icmp.seq"] == "" and packet["esp.icv_good"] in ("0", "False")
+    # What the wrong key makes of the octets is random, and may end the dissection before the ICV is judged.
+    assert packet["icmp.seq"] == "" and packet["esp.icv_good"] not in ("1", "True")

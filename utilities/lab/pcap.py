@@ -77,6 +77,11 @@ def classify(frame):
         return "other"
     if protocol == 58 and payload[:1] and payload[0] in HOUSEKEEPING_ICMPV6:
         return "neighbour"
+    # "Port unreachable" of a host whose tunnel is gone for a moment shows no more than the ESP packet that it quotes.
+    if (protocol, payload[:2]) == (1, b"\x03\x03"):
+        protocol, payload = _ipv4(payload[8:])
+    elif (protocol, payload[:2]) == (58, b"\x01\x04"):
+        protocol, payload = _ipv6(payload[8:])
     if len(payload) < 12:
         return "other"
     source, destination = struct.unpack("!HH", payload[:4])
