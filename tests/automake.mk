@@ -7,6 +7,8 @@ TESTS += tests/check-layers tests/check-requirements
 
 EXTRA_DIST += \
 	tests/check-dist \
+	tests/bench/README.md \
+	tests/bench/overlay_bench \
 	tests/conftest.py \
 	tests/requirements.md \
 	tests/support/insider.py \
