@@ -81,6 +81,21 @@ cpu_seconds()
     return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
+// What reading it twice costs: half a microsecond, which a short batch shows.
+double
+clock_seconds()
+{
+    static const double least = [] {
+        double seconds = 1;
+        for (int i = 0; i < 1000; i++) {
+            const double start = cpu_seconds();
+            seconds = std::min(seconds, cpu_seconds() - start);
+        }
+        return seconds;
+    }();
+    return least;
+}
+
 // ---- The library alone ----
 
 #ifdef HAVE_IPSEC_MB
@@ -227,6 +242,7 @@ open_from(benchmark::State& state, Hosts& hosts, size_t sas, size_t size, size_t
     size_t passed = 0;
     size_t rounds = 0;
     for (auto _ : state) {
+        clock_seconds();
         for (size_t i = 0; i < spread; i++) {
             frames[i] = pool.frame(i);
             hosts.seal(random() % sas, frames[i]);
@@ -235,7 +251,7 @@ open_from(benchmark::State& state, Hosts& hosts, size_t sas, size_t size, size_t
         for (size_t i = 0; i < spread; i += kMaxBatch) {
             passed += esp::open(hosts.sad, base::Encap::geneve, &frames[i], kMaxBatch);
         }
-        state.SetIterationTime(cpu_seconds() - start);
+        state.SetIterationTime(cpu_seconds() - start - clock_seconds());
         rounds++;
     }
     if (passed != rounds * spread) {
