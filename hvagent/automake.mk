@@ -8,14 +8,10 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/agent.h \
 	hvagent/config.cc \
 	hvagent/config.h \
-	hvagent/credentials.cc \
-	hvagent/credentials.h \
 	hvagent/keying.cc \
 	hvagent/keying.h \
 	hvagent/keying_exchange.cc \
 	hvagent/keying_rules.h \
-	hvagent/options.cc \
-	hvagent/options.h \
 	hvagent/peer.cc \
 	hvagent/peer.h \
 	hvagent/peer_keys.cc \
@@ -23,8 +19,6 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/peers.cc \
 	hvagent/peers.h \
 	hvagent/peers_view.cc \
-	hvagent/privileges.cc \
-	hvagent/privileges.h \
 	hvagent/sa_client.cc \
 	hvagent/sa_client.h \
 	hvagent/show.cc \
@@ -36,8 +30,6 @@ $(hvagent_libhvagent_a_OBJECTS): lib/control/control.pb.h
 # The C side of the adapters, with OVS's headers and OVS's config.h.
 noinst_LIBRARIES += hvagent/libhvagentovs.a
 hvagent_libhvagentovs_a_SOURCES = \
-	hvagent/ovs_daemon.c \
-	hvagent/ovs_daemon.h \
 	hvagent/ovsdb_adapter.c \
 	hvagent/ovsdb_adapter.h
 hvagent_libhvagentovs_a_CPPFLAGS = -I$(top_srcdir) $(OVS_CPPFLAGS)
@@ -52,12 +44,13 @@ hvagent_hvagent_SOURCES = \
 hvagent_hvagent_CPPFLAGS = $(hvagent_libhvagent_a_CPPFLAGS)
 nvo3_hvagent_libs = \
 	hvagent/libhvagent.a \
+	lib/libnvo3daemon.a \
 	lib/libnvo3control.a \
 	lib/libnvo3esp.a \
 	lib/libnvo3base.a
-hvagent_hvagent_LDADD = hvagent/libhvagentovs.a $(nvo3_hvagent_libs) $(OVS_LIBS) \
+hvagent_hvagent_LDADD = hvagent/libhvagentovs.a $(nvo3_hvagent_libs) lib/libnvo3daemonovs.a $(OVS_LIBS) \
 	$(PROTOBUF_LIBS) $(IPSEC_MB_LIBS) $(OPENSSL_LIBS) $(BOOST_LIBS) -lpthread
-EXTRA_hvagent_hvagent_DEPENDENCIES = $(OVS_STAMP) hvagent/libhvagentovs.a $(nvo3_hvagent_libs)
+EXTRA_hvagent_hvagent_DEPENDENCIES = $(OVS_STAMP) hvagent/libhvagentovs.a lib/libnvo3daemonovs.a $(nvo3_hvagent_libs)
 $(hvagent_hvagent_OBJECTS): lib/control/control.pb.h
 
 EXTRA_DIST += hvagent/README.md

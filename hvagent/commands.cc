@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "hvagent/ovs_daemon.h"
+#include "daemon/ovs_daemon.h"
 #include "hvagent/show.h"
 
 namespace nvo3::agent {

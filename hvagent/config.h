@@ -17,6 +17,7 @@
 
 #include "base/ids.h"
 #include "base/ip_address.h"
+#include "control/tls.h"
 #include "esp/cipher.h"
 
 namespace nvo3::agent {
@@ -64,7 +65,7 @@ struct Tunnel {
     bool operator==(const Tunnel&) const = default;
 };
 
-enum class ControlLevel { standard, high };
+using control::ControlLevel;
 
 struct Config {
     std::string certificate, private_key, ca_cert, crl;     // files

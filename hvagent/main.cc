@@ -9,12 +9,12 @@
 #include <string>
 
 #include "base/log.h"
+#include "daemon/options.h"
+#include "daemon/ovs_daemon.h"
+#include "daemon/privileges.h"
 #include "hvagent/agent.h"
 #include "hvagent/commands.h"
-#include "hvagent/options.h"
-#include "hvagent/ovs_daemon.h"
 #include "hvagent/ovs_feed.h"
-#include "hvagent/privileges.h"
 
 using namespace nvo3;
 
@@ -26,10 +26,13 @@ namespace {
     std::exit(EXIT_FAILURE);
 }
 
-agent::Options read_options(int argc, char* argv[])
+daemon::Options read_options(int argc, char* argv[])
 {
     ovs_daemon_name(argv[0], PACKAGE_VERSION);
-    auto options = agent::parse_options(argc, argv);
+    boost::program_options::options_description own("Options of hvagent");
+    own.add_options()("audit-log", boost::program_options::value<std::string>()->value_name("FILE"),
+                      "append the audit log to FILE (default: LOGDIR/hvagent-audit.log)");
+    auto options = daemon::parse_options(own, argc, argv);
     if (!options) {
         fail(options.error().text);
     }
@@ -51,19 +54,19 @@ agent::Options read_options(int argc, char* argv[])
 
 int main(int argc, char* argv[])
 {
-    agent::Options options = read_options(argc, argv);
+    daemon::Options options = read_options(argc, argv);
     ovs_daemon_options ovs;
     ovs_daemon_parse(static_cast<int>(options.rest.size()), options.rest_argv.data(), &ovs);
     base::set_log_sink(agent::log_to_ovs);
     ovs_daemon_start();     // forks: no thread before this line
     ovs_daemon_listen(&ovs);
-    if (auto status = agent::drop_privileges(); !status) {
+    if (auto status = daemon::drop_privileges(); !status) {
         fail(status.error().text);
     }
 
     agent::Agent::Options settings;
     settings.sa_socket = std::string(ovs_daemon_rundir()) + "/nvo3-sa.sock";
-    settings.audit_log = options.audit_log.empty() ? std::string(ovs_daemon_logdir()) + "/hvagent-audit.log" : options.audit_log;
+    settings.audit_log = options.file("audit-log", std::string(ovs_daemon_logdir()) + "/hvagent-audit.log");
     auto started = agent::Agent::start(std::move(settings));
     if (!started) {
         fail(started.error().text);

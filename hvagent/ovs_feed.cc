@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "hvagent/ovs_daemon.h"
+#include "daemon/ovs_daemon.h"
 #include "hvagent/ovsdb_adapter.h"
 
 namespace nvo3::agent {

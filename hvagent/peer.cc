@@ -59,8 +59,8 @@ Peer::Peer(PeerHost& host, PeerConfig config)
       timer_(host.io())
 {
     if (!config_.psk.empty()) {
-        psk_ = psk_credentials(config_.psk, config_.control_level);
-        if (!is_psk_file(config_.psk)) {
+        psk_ = control::psk_credentials(config_.psk, config_.control_level);
+        if (!control::is_psk_file(config_.psk)) {
             base::log(LogLevel::warn, kModule, label() + ": options:psk holds the key itself, which everyone who reads the database can read; "
                                                          "put it into a file and give its path");
         }

@@ -19,15 +19,18 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "control/credentials.h"
 #include "control/audit.h"
 #include "control/connector.h"
 #include "control/session.h"
 #include "esp/sa_protocol.h"
-#include "hvagent/credentials.h"
 #include "hvagent/keying.h"
 #include "hvagent/view.h"
 
 namespace nvo3::agent {
+
+using control::ContextPtr;
+using control::Credentials;
 
 struct PeerConfig {
     base::IpAddress remote;

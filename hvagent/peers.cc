@@ -229,7 +229,9 @@ void Peers::apply_credentials()
     pins_ = usable_pins();
     ContextPtr before = credentials_.context();
     std::string problem = credentials_.problem();
-    credentials_ = certificate_credentials(*config_, pins_);
+    credentials_ = control::certificate_credentials(
+        {config_->certificate, config_->private_key, config_->ca_cert, config_->crl, pins_},
+        {"other_config:certificate", "other_config:private_key", "other_config:ca_cert"}, config_->control_level, control::Role::nve);
     credentials_.keep(before);
     credentials_.refresh(true);
     if (credentials_.problem() != problem) {

@@ -14,9 +14,9 @@
 #include <string>
 #include <vector>
 
+#include "control/credentials.h"
 #include "control/listener.h"
 #include "hvagent/config.h"
-#include "hvagent/credentials.h"
 #include "hvagent/peer.h"
 #include "hvagent/sa_client.h"
 #include "hvagent/view.h"
@@ -103,7 +103,7 @@ private:
     const base::Clock& clock_;
     const uint64_t instance_;       // of this process
     std::shared_ptr<const Config> config_;
-    Credentials credentials_;
+    control::Credentials credentials_;
     std::vector<std::string> pins_;
     std::unique_ptr<control::Listener> listener_;
     std::string listen_problem_;

@@ -7,6 +7,8 @@ lib_libnvo3control_a_SOURCES = \
 	lib/control/authorization.h \
 	lib/control/connector.cc \
 	lib/control/connector.h \
+	lib/control/credentials.cc \
+	lib/control/credentials.h \
 	lib/control/endpoint.cc \
 	lib/control/endpoint.h \
 	lib/control/framer.cc \

@@ -1,1 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
+noinst_LIBRARIES += lib/libnvo3daemon.a
+lib_libnvo3daemon_a_SOURCES = \
+	lib/daemon/options.cc \
+	lib/daemon/options.h \
+	lib/daemon/privileges.cc \
+	lib/daemon/privileges.h
+
+# What touches OVS, in a library of its own: tests need none of it.
+noinst_LIBRARIES += lib/libnvo3daemonovs.a
+lib_libnvo3daemonovs_a_SOURCES = \
+	lib/daemon/ovs_daemon.c \
+	lib/daemon/ovs_daemon.h
+lib_libnvo3daemonovs_a_CPPFLAGS = $(AM_CPPFLAGS) $(OVS_CPPFLAGS)
+$(lib_libnvo3daemonovs_a_OBJECTS): $(OVS_STAMP)
+
+check_PROGRAMS += tests/unit/daemon_tests
+TESTS += tests/unit/daemon_tests
+tests_unit_daemon_tests_SOURCES = tests/unit/daemon/options_test.cc
+tests_unit_daemon_tests_CPPFLAGS = $(AM_CPPFLAGS) $(GTEST_CFLAGS)
+tests_unit_daemon_tests_LDADD = lib/libnvo3daemon.a lib/libnvo3base.a $(BOOST_LIBS) $(GTEST_LIBS) -lgtest_main -lpthread

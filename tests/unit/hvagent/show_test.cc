@@ -5,7 +5,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "hvagent/options.h"
 
 namespace nvo3::agent {
 namespace {
@@ -92,28 +91,6 @@ TEST(Show, TheRest)
     EXPECT_EQ(json::parse(show_audit({"{\"a\":1}", "{\"b\":2}"}, true)).size(), 2u);
     EXPECT_EQ(json::parse(show_audit({}, true)), json::array());
     EXPECT_EQ(show_audit({"{\"a\":1}"}, false), "{\"a\":1}\n");
-}
-
-TEST(Options, OursAndThoseOfOvs)
-{
-    std::vector<std::string> words{"hvagent", "--pidfile=/x", "--detach", "--audit-log=/a/b", "-vfile:dbg", "unix:/db", "--unixctl", "/ctl"};
-    std::vector<char*> argv;
-    for (auto& word : words) {
-        argv.push_back(word.data());
-    }
-    auto options = parse_options(static_cast<int>(argv.size()), argv.data());
-    ASSERT_TRUE(options) << options.error().text;
-    EXPECT_EQ(options->audit_log, "/a/b");
-    EXPECT_FALSE(options->help);
-    EXPECT_EQ(options->rest, (std::vector<std::string>{"hvagent", "--pidfile=/x", "--detach", "-vfile:dbg", "unix:/db", "--unixctl", "/ctl"}));
-    EXPECT_STREQ(options->rest_argv[0], "hvagent");
-    EXPECT_EQ(options->rest_argv.back(), nullptr);
-
-    char program[] = "hvagent", bad[] = "--audit-log";
-    char* wrong[] = {program, bad};
-    auto refused = parse_options(2, wrong);
-    ASSERT_FALSE(refused);
-    EXPECT_NE(refused.error().text.find("audit-log"), std::string::npos);
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // See credentials.h.
-#include "hvagent/credentials.h"
+#include "control/credentials.h"
 
 #include <sys/stat.h>
 
@@ -10,16 +10,7 @@
 
 #include "base/secret.h"
 
-namespace nvo3::agent {
-namespace {
-
-control::ControlLevel to_control(ControlLevel level)
-{
-    return level == ControlLevel::high ? control::ControlLevel::high : control::ControlLevel::standard;
-}
-
-}  // namespace
-
+namespace nvo3::control {
 Credentials::Credentials(std::vector<std::string> files, Load load) : files_(std::move(files)), load_(std::move(load)) {}
 
 // Also of files that are not there: their appearance is a change.
@@ -67,27 +58,28 @@ bool Credentials::refresh(bool force)
     return std::exchange(context_, *loaded) != *loaded;
 }
 
-Credentials certificate_credentials(const Config& config, std::vector<std::string> pinned)
+Credentials certificate_credentials(const TlsFiles& files, const FileNames& names, ControlLevel level, Role role)
 {
-    control::TlsFiles files{config.certificate, config.private_key, config.ca_cert, config.crl, std::move(pinned)};
     std::vector<std::string> paths{files.certificate, files.private_key, files.ca_cert};
     if (!files.crl.empty()) {
         paths.push_back(files.crl);
     }
     paths.insert(paths.end(), files.pinned.begin(), files.pinned.end());
-    return Credentials(std::move(paths), [files, level = to_control(config.control_level)]() -> base::Result<ContextPtr> {
-        for (const auto& [key, value] : {std::pair{"certificate", &files.certificate}, {"private_key", &files.private_key}}) {
-            if (value->empty()) {
-                return base::Error{ENOKEY, std::string("other_config:") + key + " is not set: give the path of a PEM file"};
-            }
+    return Credentials(std::move(paths), [files, names, level, role]() -> base::Result<ContextPtr> {
+        auto unset = [](const char* name) { return base::Error{ENOKEY, std::string(name) + " is not set: give the path of a PEM file"}; };
+        if (files.certificate.empty()) {
+            return unset(names.certificate);
+        }
+        if (files.private_key.empty()) {
+            return unset(names.private_key);
         }
         if (files.ca_cert.empty() && files.pinned.empty()) {
-            return base::Error{ENOKEY, "other_config:ca_cert is not set: give the path of a PEM file"};
+            return unset(names.ca_cert);
         }
-        auto context = control::TlsContext::from_files(files, level);
-        if (context && (*context)->own_identity().role != control::Role::nve) {
+        auto context = TlsContext::from_files(files, level);
+        if (context && (*context)->own_identity().role != role) {
             return base::Error{EACCES, "certificate " + files.certificate + " is for the role " +
-                                           control::to_string((*context)->own_identity().role) + ", this agent works as nve"};
+                                           to_string((*context)->own_identity().role) + ", this daemon works as " + to_string(role)};
         }
         return context;
     });
@@ -101,8 +93,8 @@ bool is_psk_file(const std::string& psk)
 Credentials psk_credentials(const std::string& psk, ControlLevel level)
 {
     if (!is_psk_file(psk)) {
-        return Credentials({}, [psk, level = to_control(level)] {
-            return control::TlsContext::from_psk({reinterpret_cast<const uint8_t*>(psk.data()), psk.size()}, level);
+        return Credentials({}, [psk, level] {
+            return TlsContext::from_psk({reinterpret_cast<const uint8_t*>(psk.data()), psk.size()}, level);
         });
     }
     // The same key gives the same context: only another key ends what was agreed.
@@ -110,13 +102,13 @@ Credentials psk_credentials(const std::string& psk, ControlLevel level)
         base::Secret key;
         ContextPtr context;
     };
-    return Credentials({psk}, [psk, level = to_control(level), last = std::make_shared<Loaded>()]() -> base::Result<ContextPtr> {
-        auto key = control::read_psk_file(psk);
+    return Credentials({psk}, [psk, level, last = std::make_shared<Loaded>()]() -> base::Result<ContextPtr> {
+        auto key = read_psk_file(psk);
         if (!key) {
             return key.error();
         }
         if (!last->context || !base::equal_constant_time(key->view(), last->key.view())) {
-            auto context = control::TlsContext::from_psk(key->view(), level);
+            auto context = TlsContext::from_psk(key->view(), level);
             if (!context) {
                 return context.error();
             }
@@ -127,4 +119,4 @@ Credentials psk_credentials(const std::string& psk, ControlLevel level)
     });
 }
 
-}  // namespace nvo3::agent
+}  // namespace nvo3::control

@@ -2,10 +2,11 @@
 //
 // A TLS context that follows the files it is made from.
 //
-// Place: peers.cc has one for the certificates, each peer with a pre-shared key
-// one of its own.  Thread: the I/O thread; refresh() reads small local files.
-#ifndef HVAGENT_CREDENTIALS_H
-#define HVAGENT_CREDENTIALS_H
+// Place: lib/control; each daemon has one for its certificate, hvagent one for
+// each pre-shared key.  Thread: that of the sessions; refresh() reads small local
+// files.
+#ifndef NVO3_CONTROL_CREDENTIALS_H
+#define NVO3_CONTROL_CREDENTIALS_H
 
 #include <functional>
 #include <memory>
@@ -14,11 +15,10 @@
 
 #include "base/result.h"
 #include "control/tls.h"
-#include "hvagent/config.h"
 
-namespace nvo3::agent {
+namespace nvo3::control {
 
-using ContextPtr = std::shared_ptr<const control::TlsContext>;
+using ContextPtr = std::shared_ptr<const TlsContext>;
 
 class Credentials {
 public:
@@ -49,11 +49,18 @@ private:
     std::string problem_ = "not read yet";
 };
 
-// Of other_config; 'pinned' are readable files of options:remote_cert.
-Credentials certificate_credentials(const Config&, std::vector<std::string> pinned);
+// Of certificates.  'names' says in errors how each file is configured, in the
+// order certificate, private key, CA certificate; one that is not, without pinned
+// certificates, is ENOKEY.  A certificate for another role than 'role' is refused.
+struct FileNames {
+    const char* certificate;
+    const char* private_key;
+    const char* ca_cert;
+};
+Credentials certificate_credentials(const TlsFiles&, const FileNames& names, ControlLevel, Role role);
 // Of options:psk, a file (absolute path) or the key itself.
 Credentials psk_credentials(const std::string& psk, ControlLevel);
 bool is_psk_file(const std::string& psk);
 
-}  // namespace nvo3::agent
+}  // namespace nvo3::control
 #endif

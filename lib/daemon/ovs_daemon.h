@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the agent takes from OVS besides the database: daemon options, log,
+ * What the daemons take from OVS besides its databases: daemon options, log,
  * unixctl, the poll loop.
  *
- * Place: C, beside ovsdb_adapter.h.  Thread: the OVS thread, except
+ * Place: lib/daemon, C; used by hvagent and nvo3-nva.  Thread: the OVS thread, except
  * ovs_daemon_log() and ovs_daemon_wake(), which any thread may call. */
-#ifndef HVAGENT_OVS_DAEMON_H
-#define HVAGENT_OVS_DAEMON_H 1
+#ifndef NVO3_DAEMON_OVS_DAEMON_H
+#define NVO3_DAEMON_OVS_DAEMON_H 1
 
 #include <stdbool.h>
 
@@ -17,7 +17,7 @@ extern "C" {
 /* First of all: names the program for log, help and pid file. */
 void ovs_daemon_name(const char *argv0, const char *version);
 
-/* Options that every daemon of OVS has, parsed from what hvagent's own parser
+/* Options that every daemon of OVS has, parsed from what the daemon's own parser
  * left over.  Ends the process on errors. */
 struct ovs_daemon_options {
     const char *unixctl;        /* NULL: the default path */

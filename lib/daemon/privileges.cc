@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // See privileges.h.
-#include "hvagent/privileges.h"
+#include "daemon/privileges.h"
 
 #include <linux/capability.h>
 #include <sys/prctl.h>
@@ -13,7 +13,7 @@
 #include <cerrno>
 #include <cstring>
 
-namespace nvo3::agent {
+namespace nvo3::daemon {
 
 base::Status drop_privileges()
 {
@@ -45,4 +45,4 @@ base::Status drop_privileges()
     return {};
 }
 
-}  // namespace nvo3::agent
+}  // namespace nvo3::daemon

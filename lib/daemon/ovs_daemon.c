@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * See ovs_daemon.h. */
-#include "hvagent/ovs_daemon.h"
+#include "daemon/ovs_daemon.h"
 
 #include <getopt.h>
 #include <limits.h>
@@ -21,7 +21,7 @@
 #include "unixctl.h"
 #include "util.h"
 
-VLOG_DEFINE_THIS_MODULE(hvagent);
+VLOG_DEFINE_THIS_MODULE(nvo3);
 
 static struct unixctl_server *unixctl;
 static struct latch wake;
