@@ -19,6 +19,7 @@
 #include "base/ip_address.h"
 #include "control/tls.h"
 #include "esp/cipher.h"
+#include "hvagent/tsi.h"
 
 namespace nvo3::agent {
 
@@ -33,6 +34,7 @@ struct RawTunnel {
 struct RawConfig {
     StringMap other_config;
     std::vector<RawTunnel> tunnels;
+    std::vector<RawVmPort> vm_ports;    // of the integration bridge that name a network
 };
 
 // Why a value was not taken: a sentence that names key, value and what is right.
@@ -67,6 +69,13 @@ struct Tunnel {
 
 using control::ControlLevel;
 
+// Where an NVA listens.
+struct Endpoint {
+    base::IpAddress address;
+    uint16_t port = 6654;
+    bool operator==(const Endpoint&) const = default;
+};
+
 struct Config {
     std::string certificate, private_key, ca_cert, crl;     // files
     base::IpAddress listen_address;                         // unspecified: any IPv4
@@ -76,7 +85,10 @@ struct Config {
     std::chrono::seconds rekey_after{3600};
     uint64_t rekey_bytes = 0;                               // 0: the cipher's own limit
     uint32_t control_rate = 200, control_burst = 400;       // messages per second / at once
+    std::vector<Endpoint> nvas;                             // in order of preference; empty: no NVA
+    std::string bridge = "br-int";                          // whose pipeline is ours when there are NVAs
     std::vector<Tunnel> tunnels;                            // usable ones, by port name
+    std::vector<Tsi> tsis;                                  // by port name
     std::vector<Problem> problems;
 };
 

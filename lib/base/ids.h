@@ -39,7 +39,12 @@ struct Spi {
     constexpr Spi() noexcept = default;
     explicit constexpr Spi(uint32_t number) noexcept : value(number) {}
 
+    // From here on an NVA gives them out, to senders of groups; receivers of
+    // pairs choose below.
+    static constexpr uint32_t kFirstOfGroups = 0x80000000;
+
     constexpr bool valid() const noexcept { return value >= kMin; }
+    constexpr bool of_group() const noexcept { return value >= kFirstOfGroups; }
     friend constexpr auto operator<=>(const Spi&, const Spi&) noexcept = default;
 
     uint32_t value = 0;

@@ -20,7 +20,7 @@ invalid(const SaConfig& config, const std::string& what)
 SaConfig
 SaConfig::clone() const
 {
-    return {direction, spi, remote, local, encap, vni, cipher, esn,
+    return {direction, spi, remote, local, group, encap, vni, cipher, esn,
             replay_window, limits, generation, key.clone()};
 }
 

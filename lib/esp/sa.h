@@ -55,6 +55,9 @@ struct SaConfig {
     base::Spi spi;
     base::IpAddress remote;             // the peer's underlay address
     base::IpAddress local;              // ours; unspecified = any
+    // Of an SA of a group: its underlay multicast address, which inbound packets
+    // are sent to; outbound it is 'remote' as well.  Unspecified: an SA of a pair.
+    base::IpAddress group;
     base::Encap encap = base::Encap::geneve;
     base::Vni vni;
     Cipher cipher = Cipher::aes128gcm;

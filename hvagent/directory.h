@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What an NVA has told this host: the virtual networks that it serves, with
+// their members and mappings.
+//
+// A pure state machine: VnUpdate, VnGone and DirectoryReady of control.proto go in,
+// immutable snapshots come out.  An NVA that goes away takes nothing along.
+//
+// Place: fed by nva_client.cc; snapshots go to peers.cc (who the peers are),
+// groups.cc and, on the OVS thread, vn_pipeline.cc.  Thread: Directory on the
+// I/O thread; snapshots any.
+#ifndef HVAGENT_DIRECTORY_H
+#define HVAGENT_DIRECTORY_H
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/ip_address.h"
+#include "base/mac_address.h"
+#include "base/result.h"
+#include "control/authorization.h"
+#include "esp/cipher.h"
+
+namespace nvo3::agent {
+
+struct VnMapping {
+    std::vector<base::IpAddress> addresses;     // of the interface, sorted
+    std::string nve;
+    bool operator==(const VnMapping&) const = default;
+};
+
+struct VnView {
+    base::Vni vni{0};
+    std::string name;
+    base::Encap encap{};
+    esp::Cipher cipher{};
+    std::vector<base::IpAddress> groups;                                // underlay multicast; empty: none
+    std::map<std::string, std::vector<base::IpAddress>> members;        // name, underlay addresses; this host too
+    std::map<base::MacAddress, VnMapping> mappings;                     // this host's too
+    bool operator==(const VnView&) const = default;
+};
+
+struct DirectoryView {
+    // All that this host serves is in it.  Before, and while no NVA could be
+    // reached since this process started, what is missing may exist all the same:
+    // nothing must be removed on its account.
+    bool complete = false;
+    std::map<base::Vni, std::shared_ptr<const VnView>> vns;
+
+    const VnView* find(base::Vni vni) const
+    {
+        auto it = vns.find(vni);
+        return it == vns.end() ? nullptr : it->second.get();
+    }
+};
+
+class Directory {
+public:
+    // What the NVA is asked for: all since these versions.
+    control::proto::DirectoryRequest request() const;
+
+    // A session with an NVA process begins (Hello.agent_instance).  Networks of
+    // another process stay until that one has told its own.
+    void session_up(uint64_t nva_instance);
+
+    // True if the snapshot has changed.  EPROTO, with a sentence, for a message that
+    // does not fit what came before: the session is of no more use.
+    base::Result<bool> on_update(const control::proto::VnUpdate&);
+    bool on_gone(const control::proto::VnGone&);
+    bool on_ready();
+    // No NVA is configured any more: all is forgotten.
+    void clear();
+
+    std::shared_ptr<const DirectoryView> snapshot() const { return snapshot_; }
+
+private:
+    struct Vn {
+        std::shared_ptr<const VnView> view;
+        uint64_t version = 0;
+        bool told = false;      // in this session, or of the process that this session is with
+    };
+    struct Step {               // of which not all parts have come
+        base::Vni vni{0};
+        uint64_t from = 0;
+        VnView view;
+    };
+
+    void publish();
+
+    uint64_t nva_instance_ = 0;
+    std::map<base::Vni, Vn> vns_;
+    std::optional<Step> step_;
+    std::shared_ptr<const DirectoryView> snapshot_ = std::make_shared<const DirectoryView>();
+};
+
+}  // namespace nvo3::agent
+#endif
