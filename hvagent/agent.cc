@@ -37,7 +37,7 @@ Agent::Agent(Options options, std::unique_ptr<control::AuditLog> audit, const ba
     : audit_(std::move(audit)),
       io_(1),
       work_(boost::asio::make_work_guard(io_)),
-      peers_(std::make_unique<Peers>(io_, Peers::Options{std::move(options.sa_socket), options.timing}, *audit_, clock))
+      peers_(std::make_unique<Peers>(io_, Peers::Options{std::move(options.sa_socket), options.timing, publisher(std::move(options.on_networks))}, *audit_, clock))
 {
     audit_->write({AuditKind::started});
     // Signals belong to the OVS thread: the new one inherits them blocked.
@@ -50,6 +50,16 @@ Agent::Agent(Options options, std::unique_ptr<control::AuditLog> audit, const ba
         done_.set_value();
     });
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+Peers::PublishNetworks Agent::publisher(std::function<void()> on_networks)
+{
+    return [this, on_networks = std::move(on_networks)](std::shared_ptr<const NetworkView> view) {
+        networks_.set(std::move(view));
+        if (on_networks) {
+            on_networks();
+        }
+    };
 }
 
 Agent::~Agent()

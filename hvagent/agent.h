@@ -17,8 +17,10 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "base/snapshot.h"
 #include "control/audit.h"
 #include "hvagent/config.h"
+#include "hvagent/network_view.h"
 #include "hvagent/peers.h"
 #include "hvagent/view.h"
 
@@ -30,6 +32,8 @@ public:
         std::string sa_socket;
         std::string audit_log;      // empty: none but the ring
         SessionTiming timing;
+        // Called on the I/O thread when networks() is another; must not block.
+        std::function<void()> on_networks;
     };
 
     // Starts the I/O thread; after daemonising.  Fails if the audit log cannot be
@@ -40,6 +44,10 @@ public:
 
     // The database's contents; never blocks.
     void configure(const RawConfig&);
+    // What configure() made of it; null before.
+    std::shared_ptr<const Config> config() const { return config_; }
+    // The newest that the I/O thread has published; never null.
+    std::shared_ptr<const NetworkView> networks() const { return networks_.get(); }
 
     // Each waits for the I/O thread, at most five seconds.
     base::Result<std::shared_ptr<const AgentView>> view();
@@ -51,12 +59,14 @@ public:
 private:
     Agent(Options, std::unique_ptr<control::AuditLog>, const base::Clock&);
 
+    Peers::PublishNetworks publisher(std::function<void()> on_networks);
     // Runs 'work' on the I/O thread and waits for what it returns.
     template <class T>
     base::Result<T> ask(std::function<base::Result<T>()> work);
 
     std::unique_ptr<control::AuditLog> audit_;
     std::shared_ptr<const Config> config_;      // OVS thread: the last one made
+    base::Snapshot<NetworkView> networks_{std::make_shared<const NetworkView>()};   // set on the I/O thread
     boost::asio::io_context io_;
     boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
     std::unique_ptr<Peers> peers_;              // I/O thread

@@ -8,10 +8,12 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/agent.h \
 	hvagent/config.cc \
 	hvagent/config.h \
+	hvagent/directory.h \
 	hvagent/keying.cc \
 	hvagent/keying.h \
 	hvagent/keying_exchange.cc \
 	hvagent/keying_rules.h \
+	hvagent/network_view.h \
 	hvagent/peer.cc \
 	hvagent/peer.h \
 	hvagent/peer_keys.cc \

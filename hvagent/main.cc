@@ -67,6 +67,7 @@ int main(int argc, char* argv[])
     agent::Agent::Options settings;
     settings.sa_socket = std::string(ovs_daemon_rundir()) + "/nvo3-sa.sock";
     settings.audit_log = options.file("audit-log", std::string(ovs_daemon_logdir()) + "/hvagent-audit.log");
+    settings.on_networks = ovs_daemon_wake;
     auto started = agent::Agent::start(std::move(settings));
     if (!started) {
         fail(started.error().text);

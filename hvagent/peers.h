@@ -9,6 +9,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -17,6 +18,7 @@
 #include "control/credentials.h"
 #include "control/listener.h"
 #include "hvagent/config.h"
+#include "hvagent/network_view.h"
 #include "hvagent/peer.h"
 #include "hvagent/sa_client.h"
 #include "hvagent/view.h"
@@ -25,9 +27,12 @@ namespace nvo3::agent {
 
 class Peers final : public PeerHost, public SaClientHandler, public control::SessionHandler {
 public:
+    // Takes what the OVS thread is to know; never null, called when it has changed.
+    using PublishNetworks = std::function<void(std::shared_ptr<const NetworkView>)>;
     struct Options {
         std::string sa_socket;      // path
         SessionTiming timing;
+        PublishNetworks publish_networks;
     };
 
     // 'audit' and 'clock' must outlive it.  Idle until the first apply().

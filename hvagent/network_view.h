@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the integration bridge's pipeline needs to know of the I/O thread: the
+// directory, and how each member of a network can be reached now.
+//
+// Place: published by peers.cc, read by vn_pipeline.cc on the OVS thread.  Thread:
+// immutable once published.
+#ifndef HVAGENT_NETWORK_VIEW_H
+#define HVAGENT_NETWORK_VIEW_H
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "base/ids.h"
+#include "base/ip_address.h"
+#include "hvagent/directory.h"
+
+namespace nvo3::agent {
+
+// The outer addresses of tunnel packets to another member.
+struct MemberPath {
+    base::IpAddress local, remote;
+    bool operator==(const MemberPath&) const = default;
+};
+
+// One network of the directory.
+struct VnReach {
+    // Other members by name.  One that has no IP version in common with this host,
+    // or whose address another has as well, is missing.
+    std::map<std::string, MemberPath> members;
+    // Where broadcast and unknown destinations go: a group that the switch has our
+    // sender's SA of, and that all other members can receive.  None: a copy to each member.
+    std::optional<MemberPath> group;
+    bool operator==(const VnReach&) const = default;
+};
+
+struct NetworkView {
+    // Whether other_config:nvo3-nva names an NVA; without, there is no pipeline.
+    bool has_nva = false;
+    std::string own_name;                       // as the directory calls this host; empty: no certificate
+    std::shared_ptr<const DirectoryView> directory = std::make_shared<const DirectoryView>();
+    std::map<base::Vni, VnReach> reach;         // has what 'directory' has
+    std::set<base::Encap> encaps;               // that need a tunnel port (remote_ip=flow, key=flow, nvo3_vnis=nva)
+    // Interfaces by port name whose announcement the NVA has refused, and why.
+    std::map<std::string, std::string> refused_tsis;
+    bool operator==(const NetworkView&) const = default;
+};
+
+}  // namespace nvo3::agent
+#endif
