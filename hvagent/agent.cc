@@ -3,11 +3,6 @@
 // See agent.h.
 #include "hvagent/agent.h"
 
-#include <pthread.h>
-#include <signal.h>
-
-#include <boost/asio/post.hpp>
-#include <future>
 #include <utility>
 
 #include "base/log.h"
@@ -19,7 +14,6 @@ using control::AuditKind;
 
 namespace {
 
-constexpr auto kAskTimeout = 5s;
 constexpr auto kGoodbye = 2s;
 
 }  // namespace
@@ -35,21 +29,10 @@ base::Result<std::unique_ptr<Agent>> Agent::start(Options options, const base::C
 
 Agent::Agent(Options options, std::unique_ptr<control::AuditLog> audit, const base::Clock& clock)
     : audit_(std::move(audit)),
-      io_(1),
-      work_(boost::asio::make_work_guard(io_)),
-      peers_(std::make_unique<Peers>(io_, Peers::Options{std::move(options.sa_socket), options.timing, publisher(std::move(options.on_networks))}, *audit_, clock))
+      peers_(std::make_unique<Peers>(thread_.io(), Peers::Options{std::move(options.sa_socket), options.timing, publisher(std::move(options.on_networks))}, *audit_, clock))
 {
     audit_->write({AuditKind::started});
-    // Signals belong to the OVS thread: the new one inherits them blocked.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread_ = std::thread([this] {
-        pthread_setname_np(pthread_self(), "io");
-        io_.run();
-        done_.set_value();
-    });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    thread_.start();
 }
 
 Peers::PublishNetworks Agent::publisher(std::function<void()> on_networks)
@@ -64,51 +47,32 @@ Peers::PublishNetworks Agent::publisher(std::function<void()> on_networks)
 
 Agent::~Agent()
 {
-    boost::asio::post(io_, [this] {
-        peers_->stop();
-        work_.reset();
-    });
-    if (done_.get_future().wait_for(kGoodbye) != std::future_status::ready) {
-        io_.stop();
-    }
-    thread_.join();
+    thread_.stop([this] { peers_->stop(); }, kGoodbye);
     audit_->write({AuditKind::stopped});
 }
 
 void Agent::configure(const RawConfig& raw)
 {
     config_ = make_config(raw, config_.get());
-    boost::asio::post(io_, [this, config = config_] { peers_->apply(config); });
-}
-
-template <class T>
-base::Result<T> Agent::ask(std::function<base::Result<T>()> work)
-{
-    auto promise = std::make_shared<std::promise<base::Result<T>>>();
-    auto answer = promise->get_future();
-    boost::asio::post(io_, [promise, work = std::move(work)] { promise->set_value(work()); });
-    if (answer.wait_for(kAskTimeout) != std::future_status::ready) {
-        return base::Error{ETIMEDOUT, "the I/O thread is busy; try again"};
-    }
-    return answer.get();
+    thread_.post([this, config = config_] { peers_->apply(config); });
 }
 
 base::Result<std::shared_ptr<const AgentView>> Agent::view()
 {
-    return ask<std::shared_ptr<const AgentView>>(
+    return thread_.ask<std::shared_ptr<const AgentView>>(
         [this]() -> base::Result<std::shared_ptr<const AgentView>> { return std::make_shared<const AgentView>(peers_->view()); });
 }
 
 base::Status Agent::rekey(const std::string& peer)
 {
-    return ask<void>([this, peer]() -> base::Status {
+    return thread_.ask<void>([this, peer]() -> base::Status {
         return peers_->rekey(peer) ? base::Status{} : base::Error{ENOENT, "no peer is called " + peer + "; see peer/show"};
     });
 }
 
 base::Status Agent::reload()
 {
-    return ask<void>([this] { return peers_->reload(); });
+    return thread_.ask<void>([this] { return peers_->reload(); });
 }
 
 }  // namespace nvo3::agent

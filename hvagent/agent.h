@@ -7,18 +7,15 @@
 #ifndef HVAGENT_AGENT_H
 #define HVAGENT_AGENT_H
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
 #include <functional>
-#include <future>
 #include <memory>
 #include <string>
-#include <thread>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/snapshot.h"
 #include "control/audit.h"
+#include "daemon/io_thread.h"
 #include "hvagent/config.h"
 #include "hvagent/network_view.h"
 #include "hvagent/peers.h"
@@ -60,18 +57,12 @@ private:
     Agent(Options, std::unique_ptr<control::AuditLog>, const base::Clock&);
 
     Peers::PublishNetworks publisher(std::function<void()> on_networks);
-    // Runs 'work' on the I/O thread and waits for what it returns.
-    template <class T>
-    base::Result<T> ask(std::function<base::Result<T>()> work);
 
     std::unique_ptr<control::AuditLog> audit_;
     std::shared_ptr<const Config> config_;      // OVS thread: the last one made
     base::Snapshot<NetworkView> networks_{std::make_shared<const NetworkView>()};   // set on the I/O thread
-    boost::asio::io_context io_;
-    boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+    daemon::IoThread thread_;
     std::unique_ptr<Peers> peers_;              // I/O thread
-    std::promise<void> done_;                   // the thread is about to end
-    std::thread thread_;
 };
 
 }  // namespace nvo3::agent

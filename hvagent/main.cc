@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/log.h"
+#include "daemon/commands.h"
 #include "daemon/options.h"
 #include "daemon/ovs_daemon.h"
 #include "daemon/privileges.h"
@@ -56,8 +57,8 @@ int main(int argc, char* argv[])
 {
     daemon::Options options = read_options(argc, argv);
     ovs_daemon_options ovs;
-    ovs_daemon_parse(static_cast<int>(options.rest.size()), options.rest_argv.data(), &ovs);
-    base::set_log_sink(agent::log_to_ovs);
+    ovs_daemon_parse(static_cast<int>(options.rest.size()), options.rest_argv.data(), "db.sock", &ovs);
+    base::set_log_sink(daemon::log_to_ovs);
     ovs_daemon_start();     // forks: no thread before this line
     ovs_daemon_listen(&ovs);
     if (auto status = daemon::drop_privileges(); !status) {

@@ -5,7 +5,6 @@
 
 #include <string>
 
-#include "daemon/ovs_daemon.h"
 #include "hvagent/ovsdb_adapter.h"
 
 namespace nvo3::agent {
@@ -47,12 +46,6 @@ void OvsFeed::run()
         agent_.configure(read_database());
     }
     ovsdb_adapter_wait();
-}
-
-void log_to_ovs(base::LogLevel level, const char* module, std::string_view text)
-{
-    static constexpr ovs_daemon_level kLevels[] = {OVS_DAEMON_ERR, OVS_DAEMON_WARN, OVS_DAEMON_INFO, OVS_DAEMON_DBG};
-    ovs_daemon_log(kLevels[static_cast<size_t>(level)], module, std::string(text).c_str());
 }
 
 }  // namespace nvo3::agent

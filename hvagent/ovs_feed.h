@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Carries the database's contents to the agent, and log lines to OVS's log.
+// Carries the database's contents to the agent.
 //
 // Place: between the C adapters and agent.h; used by main.cc.  Thread: the OVS
-// thread, but log_to_ovs() any.
+// thread.
 #ifndef HVAGENT_OVS_FEED_H
 #define HVAGENT_OVS_FEED_H
 
-#include <string_view>
-
-#include "base/log.h"
 #include "hvagent/agent.h"
 
 namespace nvo3::agent {
@@ -27,8 +24,6 @@ public:
 private:
     Agent& agent_;
 };
-
-void log_to_ovs(base::LogLevel, const char* module, std::string_view text);
 
 }  // namespace nvo3::agent
 #endif

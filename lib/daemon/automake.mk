@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += lib/libnvo3daemon.a
 lib_libnvo3daemon_a_SOURCES = \
+	lib/daemon/commands.cc \
+	lib/daemon/commands.h \
+	lib/daemon/io_thread.cc \
+	lib/daemon/io_thread.h \
 	lib/daemon/options.cc \
 	lib/daemon/options.h \
 	lib/daemon/privileges.cc \
@@ -16,6 +20,6 @@ $(lib_libnvo3daemonovs_a_OBJECTS): $(OVS_STAMP)
 
 check_PROGRAMS += tests/unit/daemon_tests
 TESTS += tests/unit/daemon_tests
-tests_unit_daemon_tests_SOURCES = tests/unit/daemon/options_test.cc
+tests_unit_daemon_tests_SOURCES = tests/unit/daemon/io_thread_test.cc tests/unit/daemon/options_test.cc
 tests_unit_daemon_tests_CPPFLAGS = $(AM_CPPFLAGS) $(GTEST_CFLAGS)
 tests_unit_daemon_tests_LDADD = lib/libnvo3daemon.a lib/libnvo3base.a $(BOOST_LIBS) $(GTEST_LIBS) -lgtest_main -lpthread

@@ -33,8 +33,16 @@ ovs_daemon_name(const char *argv0, const char *version)
     ovs_set_program_name(argv0, version);
 }
 
+/* Daemons change their directory. */
+static const char *
+absolute(const char *file)
+{
+    return abs_file_name(NULL, file);
+}
+
 void
-ovs_daemon_parse(int argc, char *argv[], struct ovs_daemon_options *options)
+ovs_daemon_parse(int argc, char *argv[], const char *socket,
+                 struct ovs_daemon_options *options)
 {
     enum {
         OPT_UNIXCTL = UCHAR_MAX + 1,
@@ -61,9 +69,26 @@ ovs_daemon_parse(int argc, char *argv[], struct ovs_daemon_options *options)
         case OPT_UNIXCTL:
             options->unixctl = optarg;
             break;
+        case 'p':
+            options->private_key = absolute(optarg);
+            stream_ssl_set_private_key_file(options->private_key);
+            break;
+        case 'c':
+            options->certificate = absolute(optarg);
+            stream_ssl_set_certificate_file(options->certificate);
+            break;
+        case 'C':
+            options->ca_cert = absolute(optarg);
+            stream_ssl_set_ca_cert_file(options->ca_cert, false);
+            break;
+        case OPT_SSL_PROTOCOLS:
+            stream_ssl_set_protocols(optarg);
+            break;
+        case OPT_SSL_CIPHERS:
+            stream_ssl_set_ciphers(optarg);
+            break;
         VLOG_OPTION_HANDLERS
         DAEMON_OPTION_HANDLERS
-        STREAM_SSL_OPTION_HANDLERS
         default:
             exit(EXIT_FAILURE);
         }
@@ -76,7 +101,7 @@ ovs_daemon_parse(int argc, char *argv[], struct ovs_daemon_options *options)
     }
     options->database = (argc > optind
                          ? xstrdup(argv[optind])
-                         : xasprintf("unix:%s/db.sock", ovs_rundir()));
+                         : xasprintf("unix:%s/%s", ovs_rundir(), socket));
 }
 
 void

@@ -22,8 +22,15 @@ void ovs_daemon_name(const char *argv0, const char *version);
 struct ovs_daemon_options {
     const char *unixctl;        /* NULL: the default path */
     const char *database;       /* the one argument, or the default; malloc'd */
+    /* -p, -c and -C, absolute and malloc'd; NULL if not given.  OVS's "ssl:"
+     * connections use them already. */
+    const char *private_key;
+    const char *certificate;
+    const char *ca_cert;
 };
-void ovs_daemon_parse(int argc, char *argv[], struct ovs_daemon_options *);
+/* 'socket' in RUNDIR is the default database. */
+void ovs_daemon_parse(int argc, char *argv[], const char *socket,
+                      struct ovs_daemon_options *);
 void ovs_daemon_usage(void);            /* their part of --help, to stdout */
 
 const char *ovs_daemon_rundir(void);
