@@ -25,7 +25,11 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/sa_client.h \
 	hvagent/show.cc \
 	hvagent/show.h \
-	hvagent/view.h
+	hvagent/tsi.cc \
+	hvagent/tsi.h \
+	hvagent/view.h \
+	hvagent/vn_pipeline.cc \
+	hvagent/vn_pipeline.h
 hvagent_libhvagent_a_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_CFLAGS) $(OPENSSL_CFLAGS)
 $(hvagent_libhvagent_a_OBJECTS): lib/control/control.pb.h
 
@@ -65,7 +69,9 @@ tests_unit_hvagent_tests_SOURCES = \
 	tests/unit/hvagent/agent_test.cc \
 	tests/unit/hvagent/config_test.cc \
 	tests/unit/hvagent/keying_test.cc \
-	tests/unit/hvagent/show_test.cc
+	tests/unit/hvagent/show_test.cc \
+	tests/unit/hvagent/tsi_test.cc \
+	tests/unit/hvagent/vn_pipeline_test.cc
 tests_unit_hvagent_tests_CPPFLAGS = $(hvagent_libhvagent_a_CPPFLAGS) $(GTEST_CFLAGS) \
 	-DNVO3_PKI='"$(abs_top_srcdir)/utilities/nvo3-pki"'
 tests_unit_hvagent_tests_LDADD = $(nvo3_hvagent_libs) $(PROTOBUF_LIBS) $(IPSEC_MB_LIBS) \
