@@ -59,7 +59,8 @@ base::Spi Keying::new_spi()
         uint8_t octets[4];
         random_(octets, sizeof octets);
         base::Spi spi(uint32_t{octets[0]} << 24 | uint32_t{octets[1]} << 16 | uint32_t{octets[2]} << 8 | octets[3]);
-        if (spi.valid()) {
+        // The upper half is for senders of groups.
+        if (spi.valid() && !spi.of_group()) {
             return spi;
         }
     }

@@ -411,10 +411,10 @@ void Peers::on_open(Session& session)
     session.close(control::proto::CLOSE_NOT_CONFIGURED, "the tunnel was removed");
 }
 
-bool Peers::vn_allowed(Session& session, base::Vni vni, base::Encap encap)
+bool Peers::vn_allowed(Session& session, base::Vni vni, std::optional<base::Encap> encap)
 {
     Peer* peer = find(session.remote_address());
-    return peer && peer->serves(vni, encap);
+    return peer && encap && peer->serves(vni, *encap);
 }
 
 void Peers::on_message(Session& session, const control::Envelope& message)

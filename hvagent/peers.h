@@ -72,7 +72,7 @@ public:
     // go while a session of its own is in its handshake; this object does not.
     base::Status admit(control::Session&) override;
     void on_open(control::Session&) override;
-    bool vn_allowed(control::Session&, base::Vni, base::Encap) override;
+    bool vn_allowed(control::Session&, base::Vni, std::optional<base::Encap>) override;
     void on_message(control::Session&, const control::Envelope&) override;
     void on_vn_refused(control::Session&, const control::Envelope&) override;
     void on_closed(control::Session&, const control::CloseInfo&) override;

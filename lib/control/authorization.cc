@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Who may send what, and what a message must look like; see authorization.h.
+// Who may send what, see authorization.h.
 #include "control/authorization.h"
 
-#include <cerrno>
-#include <string_view>
-
-#include "control/framer.h"
-#include "control/keying.h"
+#include <optional>
 
 namespace nvo3::control {
 namespace {
-
-constexpr size_t kMaxText = 256;
-constexpr size_t kMaxHelloName = 255;
 
 struct Row {
     Role receiver;
@@ -30,6 +23,18 @@ constexpr Row kRows[] = {
     {Role::nve, Role::nve, Envelope::kSaRequest, Rule::allow_for_vn},
     // Takes SAs away only: must work when we no longer serve the network.
     {Role::nve, Role::nve, Envelope::kSaDelete, Rule::allow},
+
+    // Names networks, but what it is answered is the NVA's to choose.
+    {Role::nva, Role::nve, Envelope::kDirectoryRequest, Rule::allow},
+    {Role::nva, Role::nve, Envelope::kMappingAnnounce, Rule::allow_for_vn},
+    {Role::nva, Role::nve, Envelope::kGroupRegister, Rule::allow_for_vn},
+    // The NVA is who says which networks an NVE serves.
+    {Role::nve, Role::nva, Envelope::kVnUpdate, Rule::allow},
+    {Role::nve, Role::nva, Envelope::kVnGone, Rule::allow},
+    {Role::nve, Role::nva, Envelope::kDirectoryReady, Rule::allow},
+    {Role::nve, Role::nva, Envelope::kMappingResult, Rule::allow},
+    {Role::nve, Role::nva, Envelope::kGroupGrant, Rule::allow},
+    {Role::nve, Role::nva, Envelope::kGroupKey, Rule::allow},
 };
 
 struct Pair {
@@ -38,6 +43,7 @@ struct Pair {
 };
 constexpr Pair kPairs[] = {
     {Role::nve, Role::nve},
+    {Role::nve, Role::nva},
 };
 
 bool
@@ -52,118 +58,26 @@ common_message(Envelope::BodyCase message) noexcept
     }
 }
 
-base::Error
-malformed(const char* what)
-{
-    return base::Error{EPROTO, std::string("the peer sent ") + what};
-}
+// The network that a message is about; some do not say with which encapsulation.
+struct Network {
+    base::Vni vni;
+    std::optional<base::Encap> encap;
+};
 
-base::Status
-check_network(uint32_t vni, proto::Encap encap)
+std::optional<Network>
+network_of(const Envelope& envelope)
 {
-    if (!base::Vni(vni).valid()) {
-        return malformed("a VNI above 24 bits");
-    }
-    if (encap != proto::ENCAP_GENEVE && encap != proto::ENCAP_VXLAN) {
-        return malformed("an encapsulation that is not known");
-    }
-    return {};
-}
-
-base::Status
-check(const proto::Hello& hello)
-{
-    if (hello.name().empty() || hello.name().size() > kMaxHelloName) {
-        return malformed("a Hello without a name, or with one that is too long");
-    }
-    if (hello.role() < proto::ROLE_NVE || hello.role() > proto::ROLE_HYPERVISOR) {
-        return malformed("a Hello with a role that is not known");
-    }
-    if (hello.version() == 0) {
-        return malformed("a Hello without a version");
-    }
-    return {};
-}
-
-base::Status
-check(const proto::SaOffer& offer)
-{
-    if (base::Status status = check_network(offer.vni(), offer.encap()); !status.ok()) {
-        return status;
-    }
-    if (!base::Spi(offer.spi()).valid()) {
-        return malformed("an SaOffer with a reserved SPI");
-    }
-    if (offer.cipher() == 0 || offer.cipher() > 255) {
-        return malformed("an SaOffer with a cipher number out of range");
-    }
-    if (offer.nonce().size() != kOfferNonceSize) {
-        return malformed("an SaOffer whose nonce is not 16 octets");
-    }
-    if (offer.replay_window() > 65536) {
-        return malformed("an SaOffer with a replay window out of range");
-    }
-    return {};
-}
-
-base::Status
-check(const proto::SaDelete& request)
-{
-    if (base::Status status = check_network(request.vni(), request.encap()); !status.ok()) {
-        return status;
-    }
-    if (request.spi() != 0 && !base::Spi(request.spi()).valid()) {
-        return malformed("an SaDelete with a reserved SPI");
-    }
-    if (request.reason().size() > kMaxText) {
-        return malformed("an SaDelete with a reason that is too long");
-    }
-    return {};
-}
-
-base::Status
-check_body(const Envelope& envelope)
-{
-    switch (envelope.body_case()) {
-    case Envelope::kHello: return check(envelope.hello());
-    case Envelope::kClose:
-        return envelope.close().text().size() <= kMaxText
-                   ? base::Status{}
-                   : malformed("a Close with a text that is too long");
-    case Envelope::kPing: return {};
-    case Envelope::kPong:
-        return envelope.in_reply_to() != 0 ? base::Status{}
-                                           : malformed("a Pong that answers nothing");
-    case Envelope::kSaOffer: return check(envelope.sa_offer());
-    case Envelope::kSaAnswer:
-        if (envelope.in_reply_to() == 0) {
-            return malformed("an SaAnswer that answers nothing");
-        }
-        return envelope.sa_answer().reason().size() <= kMaxText
-                   ? base::Status{}
-                   : malformed("an SaAnswer with a reason that is too long");
-    case Envelope::kSaRequest:
-        return check_network(envelope.sa_request().vni(), envelope.sa_request().encap());
-    case Envelope::kSaDelete: return check(envelope.sa_delete());
-    case Envelope::BODY_NOT_SET: break;
-    }
-    return malformed("a message of a kind that is not known");
-}
-
-// The network that a message is about.
-bool
-network_of(const Envelope& envelope, base::Vni* vni, base::Encap* encap)
-{
-    const auto set = [&](const auto& body) {
-        *vni = base::Vni(body.vni());
-        *encap = static_cast<base::Encap>(body.encap());
-        return true;
+    const auto of_pair = [](const auto& body) {
+        return Network{base::Vni(body.vni()), static_cast<base::Encap>(body.encap())};
     };
     switch (envelope.body_case()) {
-    case Envelope::kSaOffer: return set(envelope.sa_offer());
-    case Envelope::kSaRequest: return set(envelope.sa_request());
-    case Envelope::kSaDelete: return set(envelope.sa_delete());
-    default: return false;
+    case Envelope::kSaOffer: return of_pair(envelope.sa_offer());
+    case Envelope::kSaRequest: return of_pair(envelope.sa_request());
+    case Envelope::kSaDelete: return of_pair(envelope.sa_delete());
+    case Envelope::kMappingAnnounce:
+        return Network{base::Vni(envelope.mapping_announce().vni()), {}};
+    case Envelope::kGroupRegister: return Network{base::Vni(envelope.group_register().vni()), {}};
+    default: return {};
     }
 }
 
@@ -204,56 +118,14 @@ authorize(Role receiver, Role sender, const Envelope& message, const VnPredicate
     case Rule::deny: return Decision::refused_role;
     case Rule::allow: return Decision::allowed;
     case Rule::allow_for_vn: {
-        base::Vni vni;
-        base::Encap encap{};
+        const std::optional<Network> network = network_of(message);
         // A row that wants a network for a message that has none is refused.
-        if (!network_of(message, &vni, &encap) || !vn_allowed || !vn_allowed(vni, encap)) {
-            return Decision::refused_vn;
-        }
-        return Decision::allowed;
+        return network && vn_allowed && vn_allowed(network->vni, network->encap)
+                   ? Decision::allowed
+                   : Decision::refused_vn;
     }
     }
     return Decision::refused_role;
-}
-
-base::Status
-check_envelope(const Envelope& envelope)
-{
-    if (envelope.request_id() == 0) {
-        return malformed("a message without a number");
-    }
-    return check_body(envelope);
-}
-
-base::Result<Envelope>
-parse_envelope(base::ByteView frame)
-{
-    Envelope envelope;
-    if (frame.empty() || frame.size() > kMaxFrameSize ||
-        !envelope.ParseFromArray(frame.data(), static_cast<int>(frame.size()))) {
-        return malformed("a frame that is not a control message");
-    }
-    if (base::Status status = check_envelope(envelope); !status.ok()) {
-        return status.error();
-    }
-    return envelope;
-}
-
-const char*
-message_name(Envelope::BodyCase message) noexcept
-{
-    switch (message) {
-    case Envelope::kHello: return "Hello";
-    case Envelope::kClose: return "Close";
-    case Envelope::kPing: return "Ping";
-    case Envelope::kPong: return "Pong";
-    case Envelope::kSaOffer: return "SaOffer";
-    case Envelope::kSaAnswer: return "SaAnswer";
-    case Envelope::kSaRequest: return "SaRequest";
-    case Envelope::kSaDelete: return "SaDelete";
-    case Envelope::BODY_NOT_SET: break;
-    }
-    return "unknown";
 }
 
 }  // namespace nvo3::control

@@ -9,6 +9,7 @@
 #define NVO3_CONTROL_AUTHORIZATION_H
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "base/bytes.h"
@@ -33,7 +34,8 @@ Rule authorization_rule(Role receiver, Role sender, Envelope::BodyCase message) 
 // Whether two roles talk to each other at all.
 bool roles_may_talk(Role a, Role b) noexcept;
 
-using VnPredicate = std::function<bool(base::Vni, base::Encap)>;
+// Messages with an NVA name a network by its VNI alone: no encapsulation.
+using VnPredicate = std::function<bool(base::Vni, std::optional<base::Encap>)>;
 
 enum class Decision : uint8_t {
     allowed,
@@ -46,7 +48,7 @@ Decision authorize(Role receiver, Role sender, const Envelope& message,
                    const VnPredicate& vn_allowed);
 
 // Every field against control.proto: numbers in range, sizes, texts bounded,
-// exactly one known body.  EPROTO with a sentence otherwise.
+// exactly one known body.  EPROTO with a sentence otherwise.  (message_check.cc)
 base::Status check_envelope(const Envelope& envelope);
 
 // Parses and checks a frame.

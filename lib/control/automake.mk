@@ -13,12 +13,17 @@ lib_libnvo3control_a_SOURCES = \
 	lib/control/endpoint.h \
 	lib/control/framer.cc \
 	lib/control/framer.h \
+	lib/control/group_keying.cc \
+	lib/control/group_keying.h \
 	lib/control/identity.cc \
 	lib/control/identity.h \
 	lib/control/keying.cc \
 	lib/control/keying.h \
 	lib/control/listener.cc \
 	lib/control/listener.h \
+	lib/control/message_check.cc \
+	lib/control/message_check.h \
+	lib/control/message_check_nva.cc \
 	lib/control/pem.cc \
 	lib/control/pem.h \
 	lib/control/rate_limiter.cc \
@@ -62,9 +67,11 @@ tests_unit_control_tests_SOURCES = \
 	tests/support/test_pki.cc \
 	tests/support/test_pki.h \
 	tests/unit/control/audit_test.cc \
+	tests/unit/control/group_keying_test.cc \
 	tests/unit/control/handshake_test.cc \
 	tests/unit/control/identity_test.cc \
 	tests/unit/control/listener_test.cc \
+	tests/unit/control/messages_test.cc \
 	tests/unit/control/parts_test.cc \
 	tests/unit/control/session_test.cc \
 	tests/unit/control/session_fixture.cc \

@@ -264,6 +264,12 @@ Session::send(Envelope message)
     return impl_->enqueue(message, false);
 }
 
+bool
+Session::writable() const noexcept
+{
+    return state_ == State::open && impl_->queue_low();
+}
+
 void
 Session::close(proto::CloseCode code, std::string_view text)
 {

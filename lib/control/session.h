@@ -13,6 +13,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -62,14 +63,20 @@ public:
     virtual base::Status admit(Session& session) = 0;
     // Both Hellos are exchanged; messages may be sent, keys exported.
     virtual void on_open(Session& session) = 0;
-    // Whether this host and the session's peer both serve the network.
-    virtual bool vn_allowed(Session& session, base::Vni vni, base::Encap encap) = 0;
+    // Whether this host and the session's peer both serve the network; for an
+    // NVA, whether the peer does.  Messages between NVEs say with which
+    // encapsulation, those with an NVA do not.
+    virtual bool vn_allowed(Session& session, base::Vni vni, std::optional<base::Encap> encap) = 0;
     // A message that authorization has passed, of another kind than Ping, Pong
     // and Close.  A Hello only with a new switch_instance (see peer_hello()).
     virtual void on_message(Session& session, const Envelope& message) = 0;
     // A message about a network that vn_allowed() denied.  It must not be
-    // adopted; an SaOffer may be answered with a refusal.
+    // adopted; an SaOffer, MappingAnnounce or GroupRegister may be answered with
+    // a refusal.
     virtual void on_vn_refused(Session& session, const Envelope& message) = 0;
+    // The send queue was more than a quarter full and is so no longer: writable()
+    // again.  For who has more to tell than a queue should hold.
+    virtual void on_writable(Session& session) { (void) session; }
     // The last call, exactly once unless abandoned; never from inside a call of
     // the owner into the session.
     virtual void on_closed(Session& session, const CloseInfo& info) = 0;
@@ -122,6 +129,9 @@ public:
     // in_reply_to of the answer.  Set only body and in_reply_to.  ENOTCONN if
     // not open, ENOBUFS if the queue is full, EINVAL if a field is out of range.
     base::Result<uint64_t> send(Envelope message);
+    // Open, and the send queue at most a quarter full; a message is taken by
+    // send() without regard to this, as long as the queue has room.
+    bool writable() const noexcept;
 
     // Tells the peer why, then closes; on_closed() follows (kind closed_by_us).
     // Later calls do nothing.

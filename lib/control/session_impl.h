@@ -58,6 +58,11 @@ struct Session::Impl {
     {
         return session.state_ == State::greeting || session.state_ == State::open;
     }
+    bool queue_low() const
+    {
+        return queue.size() <= options.send_queue_messages / 4 &&
+               queue_bytes <= options.send_queue_bytes / 4;
+    }
 
     // Start and handshake.
     void begin();
@@ -77,6 +82,7 @@ struct Session::Impl {
     base::Result<uint64_t> enqueue(Envelope& envelope, bool urgent);
     void pump();
     void write_pending();
+    void tell_writable();
     // Keep-alive.
     void arm_ping();
     // Closing.
@@ -111,6 +117,7 @@ struct Session::Impl {
 
     std::deque<Queued> queue;
     size_t queue_bytes = 0;
+    bool was_full = false;  // The owner waits for on_writable().
     base::Bytes writing;  // On its way; must not move meanwhile.
     bool write_busy = false;
     bool write_failed = false;

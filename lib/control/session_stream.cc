@@ -117,7 +117,7 @@ Session::Impl::take_frame(base::ByteView frame)
     }
     const Decision decision =
         authorize(session.local_role_, session.peer_.role, *envelope,
-                  [this](base::Vni vni, base::Encap encap) {
+                  [this](base::Vni vni, std::optional<base::Encap> encap) {
                       return handler && handler->vn_allowed(session, vni, encap);
                   });
     switch (decision) {
@@ -198,6 +198,7 @@ Session::Impl::enqueue(Envelope& envelope, bool urgent)
     }
     queue_bytes += frame->size();
     queue.push_back({std::move(*frame), urgent ? 0 : cost_of(size)});
+    was_full = was_full || !queue_low();
     const uint64_t id = next_id++;
     pump();
     return id;
@@ -261,7 +262,20 @@ Session::Impl::write_pending()
                           } else if (session.state_ == State::closing) {
                               shut_tls();
                           }
+                          tell_writable();
                       });
+}
+
+// Only from where a write has ended: never inside of a call of the owner.
+void
+Session::Impl::tell_writable()
+{
+    if (was_full && session.writable()) {
+        was_full = false;
+        if (handler) {
+            handler->on_writable(session);
+        }
+    }
 }
 
 // ---- keep-alive ------------------------------------------------------------

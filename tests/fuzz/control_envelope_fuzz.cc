@@ -27,9 +27,9 @@ LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
         for (Role sender : {Role::nve, Role::nva, Role::hypervisor}) {
             bool asked = false;
             const Decision decision =
-                authorize(receiver, sender, *envelope, [&](base::Vni vni, base::Encap encap) {
+                authorize(receiver, sender, *envelope, [&](base::Vni vni, std::optional<base::Encap> encap) {
                     asked = true;
-                    if (!vni.valid() || !base::is_encap(static_cast<uint8_t>(encap))) {
+                    if (!vni.valid() || (encap && !base::is_encap(static_cast<uint8_t>(*encap)))) {
                         std::abort();
                     }
                     return false;

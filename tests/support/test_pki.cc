@@ -132,7 +132,7 @@ std::string
 TempDir::write(const std::string& name, const std::string& content) const
 {
     const std::string path = file(name);
-    write_pem(path, [&](FILE* f) { return std::fwrite(content.data(), content.size(), 1, f) == 1; });
+    write_pem(path, [&](FILE* f) { return std::fwrite(content.data(), 1, content.size(), f) == content.size(); });
     return path;
 }
 

@@ -240,24 +240,42 @@ TEST_F(SessionTest, Tls12ClientIsRefused)
 
 TEST_F(SessionTest, WrongRole)
 {
-    for (const char* role : {"nva", "hypervisor"}) {
-        SCOPED_TRACE(role);
-        client.closed.reset();
-        server.closed.reset();
-        const Leaf leaf = ca.host("other", role);
-        if (!listener) {
-            listen(context(hv1, ca));
-        }
-        connect(context(leaf, ca));
-        ASSERT_TRUE(run_until([&] { return both_closed(); }));
-        // Both find the pair of roles wrong; the server's words come to the
-        // client unless it has found out first.
-        EXPECT_TRUE(server.closed->kind == Kind::refused_by_us ||
-                    server.closed->kind == Kind::refused_by_peer);
-        EXPECT_EQ(client.closed->kind, Kind::refused_by_us);
-        EXPECT_WORDS(client.closed, "does not talk to the role");
-        EXPECT_EQ(server.admitted + client.admitted, 0);
-    }
+    listen(context(hv1, ca));
+    connect(context(ca.host("other", "hypervisor"), ca));
+    ASSERT_TRUE(run_until([&] { return both_closed(); }));
+    // Both find the pair of roles wrong; the server's words come to the
+    // client unless it has found out first.
+    EXPECT_TRUE(server.closed->kind == Kind::refused_by_us ||
+                server.closed->kind == Kind::refused_by_peer);
+    EXPECT_EQ(client.closed->kind, Kind::refused_by_us);
+    EXPECT_WORDS(client.closed, "does not talk to the role");
+    EXPECT_EQ(server.admitted + client.admitted, 0);
+}
+
+TEST_F(SessionTest, TwoNvasDoNotTalk)
+{
+    listen(context(ca.host("nva1", "nva"), ca));
+    connect(context(ca.host("nva2", "nva"), ca));
+    ASSERT_TRUE(run_until([&] { return both_closed(); }));
+    EXPECT_WORDS(client.closed, "does not talk to the role");
+    EXPECT_EQ(server.admitted + client.admitted, 0);
+}
+
+TEST_F(SessionTest, NvaTalksToNveAboutTheDirectoryOnly)
+{
+    listen(context(ca.host("nva1", "nva"), ca));
+    connect(context(hv2, ca));
+    ASSERT_TRUE(run_until([&] { return both_open(); }));
+    EXPECT_EQ(client.last->peer().role, control::Role::nva);
+    Envelope request;
+    request.mutable_directory_request();
+    ASSERT_TRUE(client.last->send(request).ok());
+    ASSERT_TRUE(run_until([&] { return server.messages.size() == 1; }));
+    // What only two NVEs say to each other ends the session.
+    ASSERT_TRUE(client.last->send(offer()).ok());
+    ASSERT_TRUE(run_until([&] { return both_closed(); }));
+    EXPECT_EQ(server.closed->kind, Kind::unauthorized);
+    EXPECT_WORDS(server.closed, "the role nve may not send SaOffer");
 }
 
 TEST_F(SessionTest, BadIdentityIsRefusedInTheHandshake)

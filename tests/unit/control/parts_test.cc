@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The small parts: framer, rate limiter, authorization, traffic key context.
+// The small parts: framer, rate limiter, traffic key context.
 #include <gtest/gtest.h>
 
 #include <set>
 
-#include "control/authorization.h"
 #include "control/framer.h"
 #include "control/keying.h"
 #include "control/rate_limiter.h"
@@ -16,7 +15,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using namespace control;
-namespace pb = control::proto;
 
 // ---- framer ------------------------------------------------------------------
 
@@ -138,157 +136,6 @@ TEST(AddressLimiter, EachAddressItsOwnAndABoundForAll)
         EXPECT_LE(limiter.size(), 3u);
     }
     EXPECT_FALSE(limiter.allow(ip("2001:db8::9")));
-}
-
-// ---- authorization -----------------------------------------------------------
-
-Envelope
-of(Envelope::BodyCase kind, uint32_t vni = 5001)
-{
-    Envelope envelope;
-    envelope.set_request_id(1);
-    switch (kind) {
-    case Envelope::kHello:
-        envelope.mutable_hello()->set_version(1);
-        envelope.mutable_hello()->set_name("hv1");
-        envelope.mutable_hello()->set_role(pb::ROLE_NVE);
-        break;
-    case Envelope::kClose: envelope.mutable_close(); break;
-    case Envelope::kPing: envelope.mutable_ping(); break;
-    case Envelope::kPong:
-        envelope.mutable_pong();
-        envelope.set_in_reply_to(1);
-        break;
-    case Envelope::kSaOffer:
-        envelope.mutable_sa_offer()->set_vni(vni);
-        envelope.mutable_sa_offer()->set_encap(pb::ENCAP_VXLAN);
-        envelope.mutable_sa_offer()->set_spi(256);
-        envelope.mutable_sa_offer()->set_cipher(2);
-        envelope.mutable_sa_offer()->set_nonce(std::string(16, '\0'));
-        break;
-    case Envelope::kSaAnswer:
-        envelope.mutable_sa_answer();
-        envelope.set_in_reply_to(1);
-        break;
-    case Envelope::kSaRequest:
-        envelope.mutable_sa_request()->set_vni(vni);
-        envelope.mutable_sa_request()->set_encap(pb::ENCAP_GENEVE);
-        break;
-    case Envelope::kSaDelete:
-        envelope.mutable_sa_delete()->set_vni(vni);
-        envelope.mutable_sa_delete()->set_encap(pb::ENCAP_GENEVE);
-        break;
-    case Envelope::BODY_NOT_SET: break;
-    }
-    return envelope;
-}
-
-constexpr Envelope::BodyCase kAll[] = {
-    Envelope::kHello,   Envelope::kClose,    Envelope::kPing,      Envelope::kPong,
-    Envelope::kSaOffer, Envelope::kSaAnswer, Envelope::kSaRequest, Envelope::kSaDelete,
-};
-
-TEST(Authorization, Table)
-{
-    const auto ours = [](base::Vni vni, base::Encap) { return vni == base::Vni(5001); };
-    struct {
-        Envelope::BodyCase kind;
-        Decision foreign;
-    } const rows[] = {
-        {Envelope::kHello, Decision::allowed},      {Envelope::kClose, Decision::allowed},
-        {Envelope::kPing, Decision::allowed},       {Envelope::kPong, Decision::allowed},
-        {Envelope::kSaOffer, Decision::refused_vn}, {Envelope::kSaAnswer, Decision::allowed},
-        {Envelope::kSaRequest, Decision::refused_vn}, {Envelope::kSaDelete, Decision::allowed},
-    };
-    for (const auto& row : rows) {
-        SCOPED_TRACE(message_name(row.kind));
-        EXPECT_EQ(authorize(Role::nve, Role::nve, of(row.kind), ours), Decision::allowed);
-        EXPECT_EQ(authorize(Role::nve, Role::nve, of(row.kind, 1), ours), row.foreign);
-        // Without anybody to ask, nothing about a network passes.
-        EXPECT_EQ(authorize(Role::nve, Role::nve, of(row.kind), nullptr), row.foreign);
-    }
-    EXPECT_EQ(authorize(Role::nve, Role::nve, Envelope(), ours), Decision::refused_role);
-}
-
-TEST(Authorization, WhatHasNoRowIsRefused)
-{
-    const auto all = [](base::Vni, base::Encap) { return true; };
-    for (Role a : {Role::nve, Role::nva, Role::hypervisor}) {
-        for (Role b : {Role::nve, Role::nva, Role::hypervisor}) {
-            const bool pair = a == Role::nve && b == Role::nve;
-            EXPECT_EQ(roles_may_talk(a, b), pair);
-            for (const auto kind : kAll) {
-                if (!pair) {
-                    EXPECT_EQ(authorize(a, b, of(kind), all), Decision::refused_role);
-                }
-            }
-        }
-    }
-}
-
-base::Result<Envelope>
-reparse(const Envelope& envelope)
-{
-    const std::string octets = envelope.SerializeAsString();
-    return parse_envelope(
-        base::ByteView(reinterpret_cast<const uint8_t*>(octets.data()), octets.size()));
-}
-
-TEST(ParseEnvelope, GoodOnes)
-{
-    for (const auto kind : kAll) {
-        const auto parsed = reparse(of(kind));
-        ASSERT_TRUE(parsed.ok()) << message_name(kind) << parsed.error().text;
-        EXPECT_EQ(parsed->body_case(), kind);
-    }
-}
-
-TEST(ParseEnvelope, FieldsOutOfRange)
-{
-    const std::string long_text(257, 'x');
-    const std::pair<const char*, std::function<Envelope()>> rows[] = {
-        {"no number", [] { auto e = of(Envelope::kPing); e.set_request_id(0); return e; }},
-        {"no body", [] { Envelope e; e.set_request_id(1); return e; }},
-        {"Hello version", [] { auto e = of(Envelope::kHello); e.mutable_hello()->clear_version(); return e; }},
-        {"Hello name", [] { auto e = of(Envelope::kHello); e.mutable_hello()->clear_name(); return e; }},
-        {"Hello long name", [&] { auto e = of(Envelope::kHello); e.mutable_hello()->set_name(long_text); return e; }},
-        {"Hello no role", [] { auto e = of(Envelope::kHello); e.mutable_hello()->clear_role(); return e; }},
-        {"Hello role 4", [] { auto e = of(Envelope::kHello); e.mutable_hello()->set_role(static_cast<pb::Role>(4)); return e; }},
-        {"Close text", [&] { auto e = of(Envelope::kClose); e.mutable_close()->set_text(long_text); return e; }},
-        {"Pong to nothing", [] { auto e = of(Envelope::kPong); e.clear_in_reply_to(); return e; }},
-        {"offer VNI", [] { return of(Envelope::kSaOffer, 1 << 24); }},
-        {"offer encap", [] { auto e = of(Envelope::kSaOffer); e.mutable_sa_offer()->clear_encap(); return e; }},
-        {"offer encap 3", [] { auto e = of(Envelope::kSaOffer); e.mutable_sa_offer()->set_encap(static_cast<pb::Encap>(3)); return e; }},
-        {"offer SPI", [] { auto e = of(Envelope::kSaOffer); e.mutable_sa_offer()->set_spi(255); return e; }},
-        {"offer cipher 0", [] { auto e = of(Envelope::kSaOffer); e.mutable_sa_offer()->set_cipher(0); return e; }},
-        {"offer cipher", [] { auto e = of(Envelope::kSaOffer); e.mutable_sa_offer()->set_cipher(256); return e; }},
-        {"offer nonce", [] { auto e = of(Envelope::kSaOffer); e.mutable_sa_offer()->set_nonce("short"); return e; }},
-        {"offer window", [] { auto e = of(Envelope::kSaOffer); e.mutable_sa_offer()->set_replay_window(65537); return e; }},
-        {"answer to nothing", [] { auto e = of(Envelope::kSaAnswer); e.clear_in_reply_to(); return e; }},
-        {"answer reason", [&] { auto e = of(Envelope::kSaAnswer); e.mutable_sa_answer()->set_reason(long_text); return e; }},
-        {"request VNI", [] { return of(Envelope::kSaRequest, 1 << 24); }},
-        {"delete VNI", [] { return of(Envelope::kSaDelete, 1 << 24); }},
-        {"delete SPI", [] { auto e = of(Envelope::kSaDelete); e.mutable_sa_delete()->set_spi(1); return e; }},
-        {"delete reason", [&] { auto e = of(Envelope::kSaDelete); e.mutable_sa_delete()->set_reason(long_text); return e; }},
-    };
-    for (const auto& [what, make] : rows) {
-        const auto parsed = reparse(make());
-        EXPECT_FALSE(parsed.ok()) << what;
-        if (!parsed.ok()) {
-            EXPECT_EQ(parsed.error().code, EPROTO);
-            EXPECT_EQ(parsed.error().text.find("the peer sent "), 0u);
-        }
-    }
-    EXPECT_FALSE(parse_envelope({}).ok());
-    EXPECT_FALSE(parse_envelope(base::Bytes{0xff}).ok());
-}
-
-TEST(ParseEnvelope, UnknownBodyIsRefusedUnknownFieldIsNot)
-{
-    // Field 31 of Envelope, a message of a later version.
-    EXPECT_FALSE(parse_envelope(base::Bytes{0x08, 1, 0xfa, 0x01, 0x00}).ok());
-    // Ping with an unknown field inside.
-    EXPECT_TRUE(parse_envelope(base::Bytes{0x08, 1, 0x2a, 2, 0x08, 7}).ok());
 }
 
 // ---- traffic keys ------------------------------------------------------------

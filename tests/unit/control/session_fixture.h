@@ -51,7 +51,10 @@ struct Recorder final : control::SessionHandler {
             when_open(session);
         }
     }
-    bool vn_allowed(Session&, base::Vni vni, base::Encap) override { return vni == base::Vni(5001); }
+    bool vn_allowed(Session&, base::Vni vni, std::optional<base::Encap>) override
+    {
+        return vni == base::Vni(5001);
+    }
     void on_message(Session& session, const Envelope& message) override
     {
         messages.push_back(message);
@@ -60,6 +63,13 @@ struct Recorder final : control::SessionHandler {
         }
     }
     void on_vn_refused(Session&, const Envelope& message) override { refused.push_back(message); }
+    void on_writable(Session& session) override
+    {
+        writable++;
+        if (when_writable) {
+            when_writable(session);
+        }
+    }
     void on_closed(Session&, const CloseInfo& info) override
     {
         closed_count++;
@@ -67,10 +77,10 @@ struct Recorder final : control::SessionHandler {
     }
 
     std::string refuse;
-    std::function<void(Session&)> when_open;
+    std::function<void(Session&)> when_open, when_writable;
     std::function<void(Session&, const Envelope&)> when_message;
     std::shared_ptr<Session> last;
-    int admitted = 0, opened = 0, closed_count = 0;
+    int admitted = 0, opened = 0, writable = 0, closed_count = 0;
     std::vector<Envelope> messages, refused;
     std::optional<CloseInfo> closed;
 };

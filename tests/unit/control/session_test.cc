@@ -160,6 +160,52 @@ TEST_F(SessionTest, SendQueueIsBounded)
     EXPECT_TRUE(client.last->is_open());
 }
 
+TEST_F(SessionTest, OwnerHearsOnceTheQueueHasDrained)
+{
+    client_options.send_rate = {500, 1};
+    client_options.send_queue_messages = 40;
+    open_both();
+    Session& session = *client.last;
+    ASSERT_TRUE(session.writable());
+    // A queue that was never full is no news.
+    ASSERT_TRUE(session.send(offer()).ok());
+    ASSERT_TRUE(run_until([&] { return server.messages.size() == 1; }));
+    EXPECT_EQ(client.writable, 0);
+
+    size_t queued = 0;
+    client.when_writable = [&](Session& now) {
+        EXPECT_TRUE(now.writable());
+        queued = now.stats().queued;
+        // From here the owner fills it again.
+        for (int i = 0; client.writable == 1 && i < 20; i++) {
+            ASSERT_TRUE(now.send(offer()).ok());
+        }
+    };
+    for (int i = 0; i < 30; i++) {
+        ASSERT_TRUE(session.send(offer()).ok());
+    }
+    EXPECT_FALSE(session.writable());
+    EXPECT_EQ(client.writable, 0);
+    ASSERT_TRUE(run_until([&] { return client.writable == 1; }));
+    EXPECT_LE(queued, 10u);
+    ASSERT_TRUE(run_until([&] { return server.messages.size() == 51; }));
+    EXPECT_EQ(client.writable, 2);
+    session.close(control::proto::CLOSE_SHUTDOWN, "");
+    EXPECT_FALSE(session.writable());
+}
+
+TEST_F(SessionTest, WritableCountsOctetsAsWell)
+{
+    client_options.send_rate = {1, 1};
+    client_options.send_queue_bytes = 1000;
+    open_both();
+    while (client.last->writable()) {
+        ASSERT_TRUE(client.last->send(offer()).ok());
+    }
+    EXPECT_LT(client.last->stats().queued, 10u);
+    EXPECT_TRUE(client.last->is_open());
+}
+
 TEST_F(SessionTest, SenderKeepsToItsRate)
 {
     client_options.send_rate = {200, 10};
