@@ -221,7 +221,7 @@ void Peer::perform(InstallSa& what)
 
 void Peer::perform(RemoveSa& what)
 {
-    host_.send_to_switch(esp::msg::RemoveSa{0, what.direction, what.spi, config_.remote});
+    host_.send_to_switch(esp::msg::RemoveSa{0, what.direction, what.spi, config_.remote, what.channel.encap, what.channel.vni});
     audit_sa(AuditKind::sa_removed, what.direction, {what.channel, what.spi, {}, 0, {}, 0}, what.reason);
 }
 

@@ -159,7 +159,7 @@ void fields(auto& c, Is<msg::InstallSa> auto& m)
         m.sa.limits.soft_bytes, m.sa.limits.hard_bytes,
         m.sa.limits.hard_seconds, m.sa.generation, m.sa.key);
 }
-void fields(auto& c, Is<msg::RemoveSa> auto& m) { all(c, m.request, m.direction, m.spi, m.remote); }
+void fields(auto& c, Is<msg::RemoveSa> auto& m) { all(c, m.request, m.direction, m.spi, m.remote, m.encap, m.vni); }
 void fields(auto& c, Is<msg::RemovePeer> auto& m) { all(c, m.request, m.remote); }
 void fields(auto& c, Is<msg::ListSas> auto& m) { all(c, m.request); }
 void fields(auto& c, Is<msg::PortStatus> auto& m) { all(c, m.port, m.state, m.peer, m.error); }

@@ -67,6 +67,8 @@ struct RemoveSa {
     SaDirection direction = SaDirection::inbound;
     base::Spi spi;
     base::IpAddress remote;
+    base::Encap encap = base::Encap::geneve;
+    base::Vni vni;
     bool operator==(const RemoveSa&) const = default;
 };
 

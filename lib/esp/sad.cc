@@ -146,22 +146,28 @@ Sad::set_outbound(uint16_t peer, std::unique_ptr<SaRuntime> sa)
 }
 
 bool
-Sad::remove(SaDirection direction, base::Spi spi, const base::IpAddress& remote)
+Sad::remove_inbound(base::Spi spi, const base::IpAddress& remote)
 {
-    if (direction == SaDirection::inbound) {
-        std::lock_guard lock(mutex_);
-        SaRuntime* sa = inbound_.find(spi.value);
-        if (!sa || sa->remote() != remote) {
-            return false;
-        }
-        retire(inbound_.exchange(spi.value, nullptr));
-        return true;
+    std::lock_guard lock(mutex_);
+    const SaRuntime* sa = inbound_.find(spi.value);
+    if (!sa || sa->remote() != remote) {
+        return false;
     }
-    // Outbound SPIs are the peers' choice, there is no index of them.
-    return remove_if([&](const SaRuntime& sa) {
-        return sa.direction() == SaDirection::outbound && sa.spi() == spi
-               && sa.remote() == remote;
-    }) > 0;
+    retire(inbound_.exchange(spi.value, nullptr));
+    return true;
+}
+
+bool
+Sad::remove_outbound(uint16_t peer, base::Encap encap, base::Vni vni, base::Spi spi)
+{
+    std::lock_guard lock(mutex_);
+    const uint64_t key = outbound_key(peer, encap, vni);
+    const SaRuntime* sa = outbound_.find(key);
+    if (!sa || sa->spi() != spi) {
+        return false;
+    }
+    retire(outbound_.exchange(key, nullptr));
+    return true;
 }
 
 size_t

@@ -132,8 +132,10 @@ public:
     // EINVAL: not an outbound SA, or peer 0.  EEXIST: the present one has that
     // SPI: a key must not count from 1 twice.
     base::Status set_outbound(uint16_t peer, std::unique_ptr<SaRuntime> sa);
-    // Whether there was one, with this remote address.
-    bool remove(SaDirection direction, base::Spi spi, const base::IpAddress& remote);
+    // Whether there was one.  Outbound SPIs are the peers' choice and may coincide,
+    // so an outbound SA is found by what it is for.
+    bool remove_inbound(base::Spi spi, const base::IpAddress& remote);
+    bool remove_outbound(uint16_t peer, base::Encap encap, base::Vni vni, base::Spi spi);
     // How many were removed.
     size_t remove_if(const std::function<bool(const SaRuntime&)>& which);
     size_t remove_peer(const base::IpAddress& remote);

@@ -317,7 +317,7 @@ Engine::handle(esp::msg::InstallSa& message)
 void
 Engine::handle(esp::msg::RemoveSa& message)
 {
-    const bool there = keeper_.remove(message.direction, message.spi, message.remote);
+    const bool there = keeper_.remove(message.direction, message.spi, {message.remote, message.encap, message.vni});
     answer(message.request,
            there ? Status{} : Status(Error{ENOENT, "there is no such SA with "
                                                        + message.remote.to_string()}));

@@ -69,19 +69,23 @@ SaKeeper::install(const esp::SaConfig& config)
         status = sad_.set_outbound(peer->index, std::move(*made));
     }
     if (status) {
-        ended_.erase({config.direction, config.remote, config.spi});
+        ended_.erase({config.direction, {config.remote, config.encap, config.vni}, config.spi});
         touch();
     }
     return status;
 }
 
 bool
-SaKeeper::remove(SaDirection direction, base::Spi spi, const base::IpAddress& remote)
+SaKeeper::remove(SaDirection direction, base::Spi spi, const Channel& channel)
 {
-    if (!sad_.remove(direction, spi, remote)) {
+    const Peer* peer = peers_.find(channel.remote);
+    const bool there = direction == SaDirection::inbound
+                           ? sad_.remove_inbound(spi, channel.remote)
+                           : peer && sad_.remove_outbound(peer->index, channel.encap, channel.vni, spi);
+    if (!there) {
         return false;
     }
-    ended_.erase({direction, remote, spi});
+    ended_.erase({direction, channel, spi});
     touch();
     return true;
 }

@@ -42,7 +42,7 @@ public:
     // the AEAD library lacks the cipher; ENOSPC: no peer index is left.
     base::Status install(const esp::SaConfig& config);
     // Whether there was one.
-    bool remove(esp::SaDirection direction, base::Spi spi, const base::IpAddress& remote);
+    bool remove(esp::SaDirection direction, base::Spi spi, const Channel& channel);
     void remove_peer(const base::IpAddress& remote);
     // Those that 'which' names; tells of each as "removed".
     void remove_if(const Which& which);
@@ -66,8 +66,8 @@ public:
 
 private:
     // Peers choose the SPIs that we send with, so they may coincide.
-    using Key = std::tuple<esp::SaDirection, base::IpAddress, base::Spi>;
-    static Key key_of(const esp::SaRuntime& sa) { return {sa.direction(), sa.remote(), sa.spi()}; }
+    using Key = std::tuple<esp::SaDirection, Channel, base::Spi>;
+    static Key key_of(const esp::SaRuntime& sa) { return {sa.direction(), {sa.remote(), sa.encap(), sa.vni()}, sa.spi()}; }
 
     // Lent to the SAD: OVS's RCU decides when an SA is destroyed.
     class HostReclaimer final : public esp::Reclaimer {

@@ -56,7 +56,7 @@ main(int argc, char* argv[])
         msg::AgentHello{kSaProtocolVersion, 1},
         install(SaDirection::inbound, Cipher::aes128gcm, 20),
         install(SaDirection::outbound, Cipher::aes256gmac, 36),
-        msg::RemoveSa{2, SaDirection::inbound, base::Spi(0x1001), v4},
+        msg::RemoveSa{2, SaDirection::inbound, base::Spi(0x1001), v4, base::Encap::vxlan, base::Vni(5001)},
         msg::RemovePeer{3, v6},
         msg::ListSas{4},
         msg::PortStatus{"tun2", "up", "hv2", ""},

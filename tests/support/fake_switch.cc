@@ -167,7 +167,8 @@ void FakeSwitch::handle(int, const esp::SaMessage& message)
         {
             std::lock_guard lock(mutex_);
             std::erase_if(sas_, [&](const Sa& sa) {
-                return sa.direction == what->direction && sa.spi == what->spi && sa.remote == what->remote;
+                return sa.direction == what->direction && sa.spi == what->spi && sa.remote == what->remote && sa.encap == what->encap &&
+                       sa.vni == what->vni;
             });
         }
         send(msg::Result{what->request, 0, ""});

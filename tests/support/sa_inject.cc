@@ -5,7 +5,7 @@
 //   sa_inject SOCKET install NAME=VALUE...     installs an SA
 //     direction=inbound|outbound spi=N remote=IP [local=IP] [encap=geneve|vxlan] vni=N key=HEX [cipher=aes128gcm]
 //     [esn=1] [window=1024] [soft_packets=N] [hard_packets=N] [soft_bytes=N] [hard_bytes=N] [hard_seconds=N] [generation=N]
-//   sa_inject SOCKET remove NAME=VALUE...      direction= spi= remote=
+//   sa_inject SOCKET remove NAME=VALUE...      direction= spi= remote= [encap=geneve] vni=
 //   sa_inject SOCKET remove-peer NAME=VALUE... remote=
 //   sa_inject SOCKET list                      one line for each SA
 //   sa_inject SOCKET watch SECONDS             prints what the switch reports
@@ -219,7 +219,9 @@ run(int argc, char* argv[])
     } else if (command == "remove") {
         connection.send(esp::msg::RemoveSa{1, direction(arguments),
                                            base::Spi(static_cast<uint32_t>(number(arguments, "spi", {}))),
-                                           must(base::IpAddress::parse(text(arguments, "remote", {})))});
+                                           must(base::IpAddress::parse(text(arguments, "remote", {}))),
+                                           must(base::parse_encap(text(arguments, "encap", "geneve"))),
+                                           must(base::Vni::parse(text(arguments, "vni", {})))});
     } else if (command == "remove-peer") {
         connection.send(esp::msg::RemovePeer{1, must(base::IpAddress::parse(text(arguments, "remote", {})))});
     } else if (command == "list") {

@@ -90,9 +90,13 @@ TEST_F(EngineTest, InstallReplaceRemove)
     EXPECT_EQ(sealed->data[42 + 3], 0x02);
     EXPECT_EQ(status(*a, "tun2").at("nvo3_sas"), "in=0 out=1");
 
-    EXPECT_EQ(request(*a, *agent, msg::RemoveSa{5, SaDirection::outbound, Spi(0x1001), kB}),
+    EXPECT_EQ(request(*a, *agent, msg::RemoveSa{5, SaDirection::outbound, Spi(0x1001), kB, Encap::geneve, Vni(5001)}),
               static_cast<uint32_t>(ENOENT));
-    EXPECT_EQ(request(*a, *agent, msg::RemoveSa{6, SaDirection::outbound, Spi(0x1002), kB}), 0u);
+    // The peer may have chosen that SPI for another network too.
+    EXPECT_EQ(request(*a, *agent, msg::RemoveSa{6, SaDirection::outbound, Spi(0x1002), kB, Encap::geneve, Vni(5002)}),
+              static_cast<uint32_t>(ENOENT));
+    EXPECT_TRUE(sends(this, *a, header()));
+    EXPECT_EQ(request(*a, *agent, msg::RemoveSa{7, SaDirection::outbound, Spi(0x1002), kB, Encap::geneve, Vni(5001)}), 0u);
     EXPECT_FALSE(sends(this, *a, header()));
 }
 

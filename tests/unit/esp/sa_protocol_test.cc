@@ -66,7 +66,7 @@ expect_same_again(const M& message)
 TEST(SaProtocol, EveryMessageComesBackTheSame)
 {
     expect_same_again(msg::AgentHello{1, 0x1122334455667788});
-    expect_same_again(msg::RemoveSa{1, SaDirection::outbound, Spi(300), kRemote});
+    expect_same_again(msg::RemoveSa{1, SaDirection::outbound, Spi(300), kRemote, base::Encap::vxlan, base::Vni(5001)});
     expect_same_again(msg::RemovePeer{2, kRemote});
     expect_same_again(msg::ListSas{3});
     expect_same_again(msg::PortStatus{"tun2", "error", "hv2", "no certificate"});
@@ -108,10 +108,10 @@ TEST(SaProtocol, InstallSaComesBackTheSame)
 
 TEST(SaProtocol, WireFormatOfAMessage)
 {
-    const base::Secret wire = encode(msg::RemoveSa{1, SaDirection::outbound, Spi(0x100), kRemote});
+    const base::Secret wire = encode(msg::RemoveSa{1, SaDirection::outbound, Spi(0x100), kRemote, base::Encap::vxlan, base::Vni(0x1389)});
     EXPECT_EQ(base::to_hex(wire.view()),
-              "0000001a" "03" "00000001" "02" "00000100"
-              "00000000000000000000ffffc0000202");
+              "0000001f" "03" "00000001" "02" "00000100"
+              "00000000000000000000ffffc0000202" "02" "00001389");
 }
 
 TEST(SaProtocol, RefusesEveryCutMessage)

@@ -69,7 +69,7 @@ TEST(Sad, RefusesASpiThatIsTaken)
     ASSERT_FALSE(again);
     EXPECT_EQ(again.error().code, EEXIST);
     EXPECT_EQ(sad.inbound(Spi(1000)), first);
-    EXPECT_TRUE(sad.remove(SaDirection::inbound, Spi(1000), kFirst));
+    EXPECT_TRUE(sad.remove_inbound(Spi(1000), kFirst));
     EXPECT_TRUE(sad.add_inbound(inbound(1000)));
 }
 
@@ -125,12 +125,15 @@ TEST(Sad, RemovesOnlyWhatIsNamed)
     Sad sad(reclaimer);
     ASSERT_TRUE(sad.add_inbound(inbound(1000)));
     ASSERT_TRUE(sad.set_outbound(1, outbound(1000, 1)));
-    ASSERT_TRUE(sad.set_outbound(1, outbound(1001, 2)));
-    EXPECT_FALSE(sad.remove(SaDirection::inbound, Spi(1001), kFirst));
-    EXPECT_FALSE(sad.remove(SaDirection::inbound, Spi(1000), kSecond));
-    EXPECT_FALSE(sad.remove(SaDirection::outbound, Spi(1000), kFirst));
+    // The peer may choose an SPI once for each network.
+    ASSERT_TRUE(sad.set_outbound(1, outbound(1000, 2)));
+    EXPECT_FALSE(sad.remove_inbound(Spi(1001), kFirst));
+    EXPECT_FALSE(sad.remove_inbound(Spi(1000), kSecond));
+    EXPECT_FALSE(sad.remove_outbound(2, Encap::geneve, Vni(1), Spi(1000)));
+    EXPECT_FALSE(sad.remove_outbound(1, Encap::vxlan, Vni(1), Spi(1000)));
+    EXPECT_FALSE(sad.remove_outbound(1, Encap::geneve, Vni(1), Spi(1001)));
     EXPECT_EQ(sad.inbound_size() + sad.outbound_size(), 3u);
-    EXPECT_TRUE(sad.remove(SaDirection::outbound, Spi(1000), kSecond));
+    EXPECT_TRUE(sad.remove_outbound(1, Encap::geneve, Vni(1), Spi(1000)));
     EXPECT_EQ(sad.outbound(1, Encap::geneve, Vni(1)), nullptr);
     EXPECT_NE(sad.outbound(1, Encap::geneve, Vni(2)), nullptr);
     EXPECT_NE(sad.inbound(Spi(1000)), nullptr);
@@ -166,7 +169,7 @@ TEST(Sad, GrowsAndForgets)
         EXPECT_EQ(sad.inbound_size(), 500u);
         for (uint32_t i = 0; i < 500; i++) {
             ASSERT_NE(sad.inbound(Spi(256 + round * 500 + i)), nullptr);
-            ASSERT_TRUE(sad.remove(SaDirection::inbound, Spi(256 + round * 500 + i), kFirst));
+            ASSERT_TRUE(sad.remove_inbound(Spi(256 + round * 500 + i), kFirst));
             ASSERT_EQ(sad.inbound(Spi(256 + round * 500 + i)), nullptr);
         }
     }
@@ -183,7 +186,7 @@ TEST(Sad, RetiresEverySaOnce)
         EXPECT_EQ(reclaimer.retired, 0);
         ASSERT_TRUE(sad.set_outbound(1, outbound(1001, 1)));
         EXPECT_EQ(reclaimer.retired, 1);
-        ASSERT_TRUE(sad.remove(SaDirection::inbound, Spi(1000), kFirst));
+        ASSERT_TRUE(sad.remove_inbound(Spi(1000), kFirst));
         EXPECT_EQ(reclaimer.retired, 2);
     }
     EXPECT_EQ(reclaimer.retired, 3);
@@ -242,7 +245,7 @@ TEST(Sad, ReadersSeeAConsistentTable)
             ASSERT_TRUE(sad.set_outbound(1, outbound(1001 + round, i)));
         }
         for (uint32_t i = 0; i < 20; i++) {
-            ASSERT_TRUE(sad.remove(SaDirection::inbound, Spi(5000 + i + round % 7), kFirst));
+            ASSERT_TRUE(sad.remove_inbound(Spi(5000 + i + round % 7), kFirst));
         }
     }
     stop = true;
