@@ -425,11 +425,6 @@ void Peer::on_closed(Session& session, const CloseInfo& info)
     if (id != 0 && id == current_) {
         lose_current(info, refused);
     } else if (current_ == 0 && !replaced && (refused || ours)) {
-        if (info.text.find("is revoked") != std::string::npos) {
-            // Of before a restart of an agent SAs may still live.
-            keying_.remove_all(info.text);
-            host_.send_to_switch(esp::msg::RemovePeer{0, config_.remote});
-        }
         std::string text = info.text;
         if (info.kind == CloseInfo::Kind::handshake && ours) {
             // Who has no tunnel to us closes without a word.

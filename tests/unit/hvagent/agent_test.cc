@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -118,6 +119,11 @@ struct Host {
         ASSERT_TRUE(started) << started.error().text;
         agent = std::move(*started);
         agent->configure(raw);
+    }
+    std::string port() const
+    {
+        const std::string& listen = raw.other_config.at("nvo3-listen");
+        return listen.substr(listen.rfind(':') + 1);
     }
     std::string state() const { return sw->port("tun").state; }
     std::string error() const { return sw->port("tun").error; }
@@ -478,6 +484,43 @@ TEST_F(AgentTest, UnknownAddressGetsNothing)
     EXPECT_TRUE(b->sw->sas().empty());
     ASSERT_TRUE(await([&] { return b->error().find("has the peer a tunnel to this host?") != std::string::npos; })) << b->error();
     EXPECT_EQ(b->state(), "connecting");
+}
+
+// What stands at the peer's address without having proved anything.
+class Stranger {
+public:
+    Stranger(const char* address, const std::string& port) : listener_(socket(AF_INET, SOCK_STREAM, 0))
+    {
+        int one = 1;
+        setsockopt(listener_.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+        sockaddr_in name{};
+        name.sin_family = AF_INET;
+        name.sin_port = htons(static_cast<uint16_t>(std::stoi(port)));
+        inet_pton(AF_INET, address, &name.sin_addr);
+        if (bind(listener_.get(), reinterpret_cast<sockaddr*>(&name), sizeof name) != 0 || listen(listener_.get(), 8) != 0) {
+            throw std::runtime_error("the stranger cannot listen");
+        }
+    }
+    base::UniqueFd accept() const { return base::UniqueFd(::accept(listener_.get(), nullptr, nullptr)); }
+
+private:
+    base::UniqueFd listener_;
+};
+
+TEST_F(AgentTest, AlertOfAStrangerRemovesNothing)
+{
+    start();
+    expect_up();
+    b->agent.reset();
+    ASSERT_TRUE(await([&] { return a->state() != "up"; }));
+    size_t before = a->sw->sas().size();
+    Stranger stranger(kAddress[1], a->port());
+    base::UniqueFd connection = stranger.accept();
+    const uint8_t certificate_revoked[] = {0x15, 3, 3, 0, 2, 2, 44};
+    ASSERT_EQ(write(connection.get(), certificate_revoked, sizeof certificate_revoked), static_cast<ssize_t>(sizeof certificate_revoked));
+    ASSERT_TRUE(await([&] { return a->error().find("revoked") != std::string::npos; })) << a->error();
+    // Removal would have been sent before the status was.
+    EXPECT_EQ(a->sw->sas().size(), before);
 }
 
 }  // namespace
