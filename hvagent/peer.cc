@@ -162,32 +162,46 @@ void Peer::context_changed(bool renew_sessions)
     pump();
 }
 
-// Whether whoever we talk to would still be let in.
+// Whether whoever we talk to, or has SAs of us without a session, would still be let in.
 void Peer::check_sessions(bool full)
 {
-    for (auto& [key, live] : sessions_) {
-        Session& session = *live.session;
-        if (!session.is_open() || session.context().is_psk() ||
-            (!full && session.peer().not_after >= host_.clock().wall())) {
-            continue;
-        }
-        ContextPtr now = context();
-        base::Status valid = now && !now->is_psk() ? session.reverify(*now) : base::Status{};
-        if (valid) {
-            valid = check_identity(session.peer(), session.context());
-        }
-        if (valid) {
-            continue;
-        }
-        if (session.peer().not_after < host_.clock().wall()) {
-            // No one misbehaves: its SAs may wait for the new certificate.
-            remove_at_ = host_.clock().now() + kExpiredGrace;
-            close_all(proto::CLOSE_REVOKED, valid.error().text);
-        } else {
-            bar(valid.error().text, proto::CLOSE_REVOKED);
-        }
+    ContextPtr now = context();
+    if (!now || now->is_psk()) {
         return;
     }
+    auto due = [&](const control::PeerIdentity& peer) { return full || peer.not_after < host_.clock().wall(); };
+    for (auto& [key, live] : sessions_) {
+        Session& session = *live.session;
+        if (!session.is_open() || session.context().is_psk() || !due(session.peer())) {
+            continue;
+        }
+        if (auto valid = judge(session.peer(), session.reverify(*now), session.context()); !valid) {
+            return end_trust(valid, session.peer());
+        }
+    }
+    if (last_ && current_ == 0 && due(last_->identity)) {
+        if (auto valid = judge(last_->identity, now->reverify(last_->chain), *now); !valid) {
+            end_trust(valid, control::PeerIdentity(last_->identity));
+        }
+    }
+}
+
+base::Status Peer::judge(const control::PeerIdentity& peer, const base::Status& chain, const control::TlsContext& context) const
+{
+    return chain ? check_identity(peer, context) : chain;
+}
+
+void Peer::end_trust(const base::Status& why, const control::PeerIdentity& peer)
+{
+    if (peer.not_after >= host_.clock().wall()) {
+        return bar(why.error().text, proto::CLOSE_REVOKED);
+    }
+    // No one misbehaves: its SAs may wait for the new certificate.
+    last_.reset();
+    remove_at_ = host_.clock().now() + kExpiredGrace;
+    remove_reason_ = "its certificate has expired";
+    close_all(proto::CLOSE_EXPIRED, why.error().text);
+    arm();
 }
 
 void Peer::bar(const std::string& reason, proto::CloseCode code)
@@ -195,18 +209,24 @@ void Peer::bar(const std::string& reason, proto::CloseCode code)
     audit(AuditKind::refused, reason);
     base::log(LogLevel::warn, kModule, label() + " is not trusted any more: " + reason);
     set_error(reason, true);
-    keying_.remove_all(reason);
-    pump();     // SaDelete goes out before the Close
-    host_.send_to_switch(esp::msg::RemovePeer{0, config_.remote});
-    remove_at_.reset();
+    remove_everything(reason);
     close_all(code, reason);
+}
+
+// The peer is told by the Close that follows, or was the one who said so.
+void Peer::remove_everything(const std::string& reason)
+{
+    last_.reset();
+    remove_at_.reset();
+    keying_.remove_all(reason);
+    pump();
+    // Those of before a restart of this agent too.
+    host_.send_to_switch(esp::msg::RemovePeer{0, config_.remote});
 }
 
 void Peer::start_over(const std::string& reason)
 {
-    keying_.remove_all(reason);
-    pump();
-    host_.send_to_switch(esp::msg::RemovePeer{0, config_.remote});
+    remove_everything(reason);
     close_all(proto::CLOSE_NOT_CONFIGURED, reason);
 }
 
@@ -369,6 +389,10 @@ void Peer::take_over(Live& live, bool crossed)
     connector_.succeeded();
     connector_.stop();
     remove_at_.reset();
+    last_.reset();
+    if (!session.context().is_psk()) {
+        last_ = Authenticated{session.peer(), session.certificates()};
+    }
     name_ = session.peer().name;
     set_error("", false);
     // Only its initiator renews, or both ends' new ones would cross.
@@ -515,9 +539,7 @@ void Peer::tick()
         }
     }
     if (remove_at_ && *remove_at_ <= now) {
-        remove_at_.reset();
-        keying_.remove_all("its certificate has expired");
-        host_.send_to_switch(esp::msg::RemovePeer{0, config_.remote});
+        remove_everything(remove_reason_);
     }
     keying_.tick(now);
     pump();

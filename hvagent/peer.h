@@ -52,6 +52,10 @@ struct PeerConfig {
 struct SessionTiming {
     std::chrono::milliseconds renew_after = std::chrono::minutes(50);   // by its initiator
     std::chrono::milliseconds give_up_after = std::chrono::minutes(59); // by either side
+    // SAs that a former process agreed on live so long without a session: whose they are
+    // was known to it alone, so nothing that is revoked meanwhile would end them.  Peers
+    // come back within seconds, the longest retry is below a minute.
+    std::chrono::milliseconds adopted_for = std::chrono::minutes(10);
 };
 
 // What a peer needs of the agent.
@@ -125,6 +129,11 @@ private:
         std::optional<TimePoint> close_at;          // of a replaced one
         control::proto::CloseCode close_code{};
     };
+    // Whose SAs live here: of the last session that was open with certificates.
+    struct Authenticated {
+        control::PeerIdentity identity;
+        control::CertificateChain chain;
+    };
     struct PendingAudit {
         SaDirection direction;
         SaParameters sa;
@@ -145,6 +154,9 @@ private:
     void take_over(Live&, bool crossed);
     // 'full': not only for those whose certificate has ended.
     void check_sessions(bool full);
+    base::Status judge(const control::PeerIdentity&, const base::Status& chain, const control::TlsContext&) const;
+    void end_trust(const base::Status& why, const control::PeerIdentity&);
+    void remove_everything(const std::string& reason);
     // Ends everything with a peer that is not trusted any more.
     void bar(const std::string& reason, control::proto::CloseCode);
     void close_all(control::proto::CloseCode, const std::string& reason);
@@ -180,7 +192,10 @@ private:
     SessionId current_ = 0;
     SessionId next_session_ = 1;
     std::optional<TimePoint> renew_at_, give_up_at_;
-    std::optional<TimePoint> remove_at_;    // expired peer: SAs go unless it comes back
+    std::optional<Authenticated> last_;
+    // SAs go then unless the peer comes back.
+    std::optional<TimePoint> remove_at_;
+    std::string remove_reason_;
     std::map<uint64_t, PendingAudit> pending_;
     std::string error_;
     bool authentication_failed_ = false;

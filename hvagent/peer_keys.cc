@@ -113,7 +113,12 @@ void Peer::switch_up(const std::vector<Keying::LiveSa>& live, uint64_t switch_in
             entry.session->announce_switch_instance(switch_instance);
         }
     }
-    keying_.switch_up(live, host_.clock().now());
+    auto now = host_.clock().now();
+    keying_.switch_up(live, now);
+    if (!live.empty() && opened_ == 0 && !remove_at_) {
+        remove_at_ = now + host_.timing().adopted_for;
+        remove_reason_ = "the peer has not come back since this agent was restarted";
+    }
     pump();
 }
 

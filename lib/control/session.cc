@@ -329,6 +329,17 @@ Session::reverify(const TlsContext& context) const
     return context.reverify(impl_->chain);
 }
 
+CertificateChain
+Session::certificates() const
+{
+    CertificateChain copy;
+    for (const X509Ptr& certificate : impl_->chain) {
+        X509_up_ref(certificate.get());
+        copy.emplace_back(certificate.get());
+    }
+    return copy;
+}
+
 Session::Stats
 Session::stats() const
 {

@@ -150,6 +150,9 @@ public:
     // Whether the peer's certificate would still be let in under 'context', a
     // newer one.  Always, for a PSK.  The caller closes (CLOSE_REVOKED) if not.
     base::Status reverify(const TlsContext& context) const;
+    // What the peer proved itself with, for TlsContext::reverify() after the
+    // session; empty with a PSK.  The certificates are shared, not copied.
+    CertificateChain certificates() const;
 
     bool is_open() const noexcept { return state_ == State::open; }
     Side side() const noexcept { return side_; }

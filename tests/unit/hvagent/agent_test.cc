@@ -523,5 +523,46 @@ TEST_F(AgentTest, AlertOfAStrangerRemovesNothing)
     EXPECT_EQ(a->sw->sas().size(), before);
 }
 
+TEST_F(AgentTest, RevocationReachesAPeerThatHasHungUp)
+{
+    pki().run("host gone2");
+    b->copy_credentials("gone2");
+    a->options()["remote_name"] = "gone2";
+    start();
+    expect_up();
+    b->agent.reset();
+    ASSERT_TRUE(await([&] { return a->state() == "connecting"; }));
+    ASSERT_FALSE(a->sw->sas().empty());
+    pki().run("revoke gone2");
+    fs::copy_file(pki().file("ca.crl"), a->work / "ca.crl", fs::copy_options::overwrite_existing);
+    ASSERT_TRUE(await([&] { return a->sw->sas().empty() && a->state() == "error"; })) << a->state();
+    EXPECT_NE(a->error().find("revoked"), std::string::npos) << a->error();
+}
+
+TEST_F(AgentTest, ChangedNameReachesAPeerThatHasHungUp)
+{
+    start();
+    expect_up();
+    b->agent.reset();
+    ASSERT_TRUE(await([&] { return a->state() == "connecting"; }));
+    a->options()["remote_name"] = "hv9";
+    a->agent->configure(a->raw);
+    ASSERT_TRUE(await([&] { return a->sw->sas().empty(); }));
+}
+
+TEST_F(AgentTest, AdoptedSasWaitForTheirPeerSoLongOnly)
+{
+    start();
+    expect_up();
+    a->agent.reset();
+    b->agent.reset();
+    ASSERT_FALSE(a->sw->sas().empty());
+    a->start({.adopted_for = 300ms});
+    ASSERT_TRUE(await([&] { return a->sw->sas().empty(); }));
+    EXPECT_NE(a->audit().find("has not come back"), std::string::npos);
+    b->start();
+    expect_up();
+}
+
 }  // namespace
 }  // namespace nvo3::agent
