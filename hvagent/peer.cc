@@ -101,14 +101,21 @@ std::string Peer::label() const
 void Peer::configure(PeerConfig config)
 {
     bool identity = config.remote_name != config_.remote_name || config.remote_cert != config_.remote_cert;
+    if (config.remote_cert != config_.remote_cert) {
+        pin_.reset();   // should the new file not be readable, the former is no answer
+    }
     config_ = std::move(config);
     keying_.configure(config_.channels, config_.policy, host_.clock().now());
     if (identity) {
         if (current_ == 0) {
             name_ = config_.remote_name.empty() ? config_.remote.to_string() : config_.remote_name;
         }
+        first_name_.clear();
         refresh(true);
         check_sessions(true);
+        if (last_) {
+            first_name_ = last_->identity.name;
+        }
     }
     pump();
 }
@@ -136,6 +143,7 @@ void Peer::refresh(bool force)
         start_over("the pre-shared key has changed");
     }
     pin_problem_.clear();
+    const auto former_pin = pin_;
     if (config_.remote_cert.empty()) {
         pin_.reset();
     } else if (auto print = control::certificate_fingerprint(config_.remote_cert)) {
@@ -147,7 +155,7 @@ void Peer::refresh(bool force)
     if (problem != before && !problem.empty()) {
         base::log(LogLevel::error, kModule, label() + ": " + problem);
     }
-    check_sessions(false);
+    check_sessions(pin_ != former_pin);
     connect_if_needed();
     pump();
 }
@@ -323,6 +331,12 @@ base::Status Peer::check_identity(const control::PeerIdentity& peer, const contr
     if (context.own_identity().spiffe() && context.own_identity().trust_domain != peer.trust_domain) {
         return refuse(peer.name + " is of trust domain " + peer.trust_domain + ", this host of " + context.own_identity().trust_domain);
     }
+    // Any host of the domain could be there, but not one after the other: an insider must
+    // not take over the address of a host that is down.
+    if (!first_name_.empty() && first_name_ != peer.name) {
+        return refuse("the certificate names " + peer.name + ", but " + first_name_ + " was at this address before: if " + peer.name +
+                      " is right, set options:remote_name=" + peer.name);
+    }
     return {};
 }
 
@@ -363,6 +377,11 @@ void Peer::on_open(Session& session)
     if (!mine) {
         return;
     }
+    // Another session may have opened since admit().
+    if (auto status = check_identity(session.peer(), session.context()); !status) {
+        audit(AuditKind::refused, status.error().text);
+        return session.close(proto::CLOSE_UNAUTHORIZED, status.error().text);
+    }
     opened_++;
     audit(AuditKind::authenticated, session.tls_summary());
     Live* present = live(current_);
@@ -388,10 +407,15 @@ void Peer::take_over(Live& live, bool crossed)
     live.close_at.reset();
     connector_.succeeded();
     connector_.stop();
+    if (last_ && (last_->identity.name != session.peer().name || last_->identity.trust_domain != session.peer().trust_domain)) {
+        // What was agreed with another host is nothing to this one.
+        remove_everything("the peer is " + session.peer().name + " now");
+    }
     remove_at_.reset();
     last_.reset();
     if (!session.context().is_psk()) {
         last_ = Authenticated{session.peer(), session.certificates()};
+        first_name_ = session.peer().name;
     }
     name_ = session.peer().name;
     set_error("", false);

@@ -193,6 +193,7 @@ private:
     SessionId next_session_ = 1;
     std::optional<TimePoint> renew_at_, give_up_at_;
     std::optional<Authenticated> last_;
+    std::string first_name_;        // without remote_name and remote_cert: who it was first
     // SAs go then unless the peer comes back.
     std::optional<TimePoint> remove_at_;
     std::string remove_reason_;

@@ -564,5 +564,40 @@ TEST_F(AgentTest, AdoptedSasWaitForTheirPeerSoLongOnly)
     expect_up();
 }
 
+TEST_F(AgentTest, WithoutNameTheFirstOneStays)
+{
+    a->options().erase("remote_name");
+    b->options().erase("remote_name");
+    start();
+    expect_up();
+    b->agent.reset();
+    b->copy_credentials("hv9");
+    b->start();
+    ASSERT_TRUE(await([&] { return a->error().find("hv2 was at this address before") != std::string::npos; })) << a->error();
+    EXPECT_NE(a->error().find("options:remote_name=hv9"), std::string::npos) << a->error();
+    EXPECT_NE(a->audit().find("hv2 was at this address before"), std::string::npos);
+    // Set, it is who may be there; nothing of the former one stays.
+    a->options()["remote_name"] = "hv9";
+    a->agent->configure(a->raw);
+    ASSERT_TRUE(await([&] { return a->sw->port("tun").peer == "hv9"; }));
+    expect_up();
+}
+
+TEST_F(AgentTest, PinnedFileThatIsReplacedEndsTheSession)
+{
+    auto put = [&](const std::string& from) {
+        fs::copy_file(pki().file(from), a->work / "new", fs::copy_options::overwrite_existing);
+        fs::rename(a->work / "new", a->work / "pin.crt");
+    };
+    put("hv2.crt");
+    a->options().erase("remote_name");
+    a->options()["remote_cert"] = a->work / "pin.crt";
+    start();
+    expect_up();
+    put("hv9.crt");
+    ASSERT_TRUE(await([&] { return a->state() == "error" && a->sw->sas().empty(); })) << a->state();
+    EXPECT_NE(a->error().find("remote_cert"), std::string::npos) << a->error();
+}
+
 }  // namespace
 }  // namespace nvo3::agent
