@@ -4,9 +4,12 @@
 #include "hvagent/config.h"
 
 #include <algorithm>
+#include <functional>
+#include <iterator>
 #include <optional>
 #include <set>
 #include <string_view>
+#include <utility>
 
 namespace nvo3::agent {
 namespace {
@@ -364,33 +367,75 @@ private:
     bool usable_ = true;
 };
 
+std::vector<base::Vni> common_networks(const Tunnel& one, const Tunnel& other)
+{
+    std::vector<base::Vni> common;
+    if (one.encap == other.encap) {
+        std::ranges::set_intersection(one.vnis, other.vnis, std::back_inserter(common));
+    }
+    return common;
+}
+
+// Why 'tunnel' cannot be beside 'other'; empty: it can.
+std::string clash_of(const Tunnel& tunnel, const Tunnel& other)
+{
+    const bool same_remote = !tunnel.flow_remote && !other.flow_remote && tunnel.remote == other.remote;
+    if (same_remote && (tunnel.remote_name != other.remote_name || tunnel.remote_cert != other.remote_cert || tunnel.psk != other.psk)) {
+        return "remote_name, remote_cert and psk must be those of port " + other.port + ", which has the same remote_ip";
+    }
+    if (same_remote && tunnel.local != other.local) {
+        return "local_ip must be that of port " + other.port + ", which has the same remote_ip";
+    }
+    // remote_ip=flow reaches whom the other port names.
+    const bool meet = same_remote || tunnel.flow_remote || other.flow_remote;
+    if (meet && tunnel.cipher != other.cipher && !common_networks(tunnel, other).empty()) {
+        return "the cipher must be that of port " + other.port + ", which shares remote_ip and VNI";
+    }
+    return "";
+}
+
 // Ports that share a peer must agree on who it is, and on the cipher where they share a
-// network too.  The first by name wins, so that the outcome does not hang on row order.
+// network too: their packets go under the same SA.  Of two ciphers the stronger stays, as
+// the switch uses none that is weaker than one of its ports asks for; else the first port
+// by name, so that the outcome does not hang on row order.
 void settle_conflicts(Config& config)
 {
-    std::vector<Tunnel> kept;
+    std::vector<Tunnel*> order;
     for (Tunnel& tunnel : config.tunnels) {
+        order.push_back(&tunnel);
+    }
+    std::ranges::stable_sort(order, std::greater(), [](const Tunnel* tunnel) {
+        return std::pair(!esp::is_gmac(tunnel->cipher), esp::key_size(tunnel->cipher));
+    });
+    std::set<const Tunnel*> kept;
+    for (Tunnel* tunnel : order) {
         std::string clash;
-        for (const Tunnel& other : kept) {
-            if (tunnel.flow_remote || other.flow_remote || tunnel.remote != other.remote) {
+        for (const Tunnel* other : order) {
+            if (!kept.contains(other) || !clash.empty()) {
                 continue;
             }
-            if (tunnel.remote_name != other.remote_name || tunnel.remote_cert != other.remote_cert || tunnel.psk != other.psk) {
-                clash = "remote_name, remote_cert and psk must be those of port " + other.port + ", which has the same remote_ip";
-            } else if (tunnel.local != other.local) {
-                clash = "local_ip must be that of port " + other.port + ", which has the same remote_ip";
-            } else if (tunnel.encap == other.encap && tunnel.cipher != other.cipher &&
-                       std::ranges::find_first_of(tunnel.vnis, other.vnis) != tunnel.vnis.end()) {
-                clash = "the cipher must be that of port " + other.port + ", which shares remote_ip and VNI";
+            clash = clash_of(*tunnel, *other);
+            if (!clash.empty() && other->flow_remote && !tunnel->flow_remote) {
+                // It still names the peer; in what they share the stronger cipher of the other holds.
+                config.problems.push_back({tunnel->port, std::exchange(clash, "")});
+                for (base::Vni vni : common_networks(*tunnel, *other)) {
+                    std::erase(tunnel->vnis, vni);
+                }
             }
         }
         if (clash.empty()) {
-            kept.push_back(std::move(tunnel));
+            kept.insert(tunnel);
         } else {
-            config.problems.push_back({tunnel.port, clash});
+            config.problems.push_back({tunnel->port, clash});
         }
     }
-    config.tunnels = std::move(kept);
+    std::vector<Tunnel> usable;
+    for (Tunnel& tunnel : config.tunnels) {
+        if (kept.contains(&tunnel)) {
+            usable.push_back(std::move(tunnel));
+        }
+    }
+    config.tunnels = std::move(usable);
 }
 
 }  // namespace

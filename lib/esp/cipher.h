@@ -62,6 +62,14 @@ key_material_size(Cipher cipher) noexcept
     return key_size(cipher) + kSaltSize;
 }
 
+// Whether 'cipher' protects at least as well as 'asked' in every respect: what is
+// hidden, and the size of the key.  aes256gmac and aes128gcm: neither way.
+constexpr bool
+at_least(Cipher cipher, Cipher asked) noexcept
+{
+    return (is_gmac(asked) || !is_gmac(cipher)) && key_size(cipher) >= key_size(asked);
+}
+
 // As in 'options:cipher', for example "aes128gcm"; never null.
 const char* to_string(Cipher cipher) noexcept;
 

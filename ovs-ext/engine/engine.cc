@@ -179,27 +179,21 @@ void
 Engine::ports_changed(const PortConfig* former, const PortConfig* now)
 {
     refresh_lanes();
-    if (!former) {
-        return;
-    }
-    std::map<Channel, bool> ends;       // by channel, for SAs of the former port's cipher
+    std::map<std::pair<Channel, esp::Cipher>, bool> stays;
     keeper_.remove_if([&](const esp::SaRuntime& sa) {
         const Channel channel{sa.remote(), sa.encap(), sa.vni()};
+        const bool is_its = now && covers(*now, channel);
         // A peer that only this port named takes along what remote_ip=flow
         // ports had with it.
-        const bool was_its = covers(*former, channel) || former->remote == channel.remote;
-        if (!was_its) {
+        const bool was_its = former && (covers(*former, channel) || former->remote == channel.remote);
+        if (!is_its && !was_its) {
             return false;
         }
-        const bool cipher_left = now && covers(*now, channel) && now->cipher != former->cipher;
-        if (cipher_left) {
-            return !ports_.serves_with(channel, sa.cipher());
-        }
-        const auto [it, first] = ends.try_emplace(channel);
+        const auto [it, first] = stays.try_emplace({channel, sa.cipher()});
         if (first) {
-            it->second = !ports_.serves(channel);
+            it->second = is_its ? ports_.serves_with(channel, sa.cipher()) : ports_.serves(channel);
         }
-        return it->second;
+        return !it->second;
     });
 }
 

@@ -82,7 +82,8 @@ PortTable::serves(const Channel& channel) const
 bool
 PortTable::serves_with(const Channel& channel, esp::Cipher cipher) const
 {
-    return any_serving(channel, [&](const PortConfig& config) { return config.cipher == cipher; });
+    return any_serving(channel, [&](const PortConfig& config) { return config.cipher == cipher; })
+           && !any_serving(channel, [&](const PortConfig& config) { return !esp::at_least(cipher, config.cipher); });
 }
 
 int

@@ -47,7 +47,8 @@ public:
     // Whether some port may carry it.  A port with remote_ip=flow may reach the
     // peers that other ports name.
     bool serves(const Channel& channel) const;
-    // Whether some port that may carry it wants this cipher.
+    // Whether some port that may carry it wants this cipher, and none asks for more:
+    // packets of all of them go under the same SA.
     bool serves_with(const Channel& channel, esp::Cipher cipher) const;
     // The smallest underlay MTU known of ports towards 'remote'; 0: unknown.
     int underlay_mtu(const base::IpAddress& remote, base::Encap encap) const;

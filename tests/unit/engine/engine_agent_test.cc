@@ -241,6 +241,24 @@ TEST_F(EngineTest, StrongerLevelEndsSasOfTheWeakerOne)
     EXPECT_TRUE(sends(this, *a, header()));
 }
 
+TEST_F(EngineTest, NoPortIsServedWithLessThanItAsksFor)
+{
+    auto agent = connect(*a);
+    ASSERT_EQ(install(*a, *agent, sa(SaDirection::outbound, 0x1001, kB)), 0u);
+    // A weaker one beside it is served better than it asks for.
+    ASSERT_TRUE(set_port(*a, "weak", "flow", "flow", "5001", "integrity").ok());
+    EXPECT_TRUE(sends(this, *a, header()));
+    // A stronger one ends what does not suffice for it, and nothing of the kind comes back.
+    ASSERT_TRUE(set_port(*a, "strong", "flow", "flow", "5001", "high").ok());
+    EXPECT_FALSE(sends(this, *a, header()));
+    EXPECT_EQ(install(*a, *agent, sa(SaDirection::outbound, 0x1002, kB)), static_cast<uint32_t>(EINVAL));
+    esp::SaConfig strong = sa(SaDirection::outbound, 0x1003, kB);
+    strong.cipher = esp::Cipher::aes256gcm;
+    strong.key = base::Secret(size_t{36});
+    EXPECT_EQ(install(*a, *agent, std::move(strong)), 0u);
+    EXPECT_TRUE(sends(this, *a, header()));
+}
+
 TEST_F(EngineTest, BadOptionsLeaveThePortAsItWas)
 {
     connect_one_way();

@@ -216,7 +216,7 @@ TEST(Config, PortsThatShareAPeerMustAgree)
     const Row rows[] = {
         {"another network", {{"key", "2"}}, true},
         {"another network, another cipher", {{"key", "2"}, {"security_level", "high"}}, true},
-        {"same network, another cipher", {{"security_level", "high"}}, false},
+        {"same network, weaker cipher", {{"security_level", "integrity"}}, false},
         {"another name", {{"key", "2"}, {"remote_name", "hv3"}}, false},
         {"a key instead of a certificate", {{"key", "2"}, {"psk", "/k"}}, false},
         {"another source", {{"key", "2"}, {"local_ip", "192.0.2.9"}}, false},
@@ -236,6 +236,47 @@ TEST(Config, PortsThatShareAPeerMustAgree)
         if (!row.fits) {
             ASSERT_EQ(config->problems.size(), 1u) << row.what;
             EXPECT_EQ(config->problems[0].port, "b") << row.what;
+        }
+    }
+}
+
+TEST(Config, OfTwoCiphersForOneNetworkTheStrongerStays)
+{
+    const StringMap named{{"remote_ip", "192.0.2.2"}, {"key", "5001"}}, flow{{"remote_ip", "flow"}, {"key", "flow"}, {"nvo3_vnis", "5001,5002"}};
+    struct Row {
+        const char* what;
+        StringMap first, second;
+        const char *first_cipher, *second_cipher;
+        std::vector<std::string> usable;
+        const char* problem;            // port
+    };
+    const Row rows[] = {
+        {"the second is stronger", named, named, "aes128gcm", "aes256gcm", {"b"}, "a"},
+        {"the first is stronger", named, named, "aes256gcm", "aes128gcm", {"a"}, "b"},
+        {"as strong", named, named, "chacha20poly1305", "aes256gcm", {"a"}, "b"},
+        {"flow is weaker", named, flow, "aes128gcm", "aes128gmac", {"a"}, "b"},
+        {"flow is stronger", named, flow, "aes128gmac", "aes256gcm", {"a", "b"}, "a"},
+        {"flow is the same", named, flow, "aes256gcm", "aes256gcm", {"a", "b"}, nullptr},
+        {"two flow ports", flow, flow, "aes128gcm", "aes256gcm", {"b"}, "a"},
+    };
+    for (const Row& row : rows) {
+        RawConfig raw;
+        raw.tunnels = {{"a", "geneve", row.first}, {"b", "geneve", row.second}};
+        raw.tunnels[0].options["cipher"] = row.first_cipher;
+        raw.tunnels[1].options["cipher"] = row.second_cipher;
+        auto config = make_config(raw, nullptr);
+        std::vector<std::string> usable;
+        for (const Tunnel& tunnel : config->tunnels) {
+            usable.push_back(tunnel.port);
+        }
+        EXPECT_EQ(usable, row.usable) << row.what;
+        ASSERT_EQ(config->problems.size(), row.problem ? 1u : 0u) << row.what;
+        if (row.problem) {
+            EXPECT_EQ(config->problems[0].port, row.problem) << row.what;
+        }
+        // It names the peer that flow reaches, but brings no cipher of its own for the network.
+        if (std::string(row.what) == "flow is stronger") {
+            EXPECT_TRUE(config->tunnels[0].vnis.empty());
         }
     }
 }
