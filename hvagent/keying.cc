@@ -283,16 +283,13 @@ void Keying::expiring(SaDirection direction, const ChannelId& id, base::Spi spi,
 
 // ---- The session ----
 
-void Keying::session_up(SessionId session, uint64_t peer_agent_instance, TimePoint now)
+void Keying::session_up(SessionId session, TimePoint now)
 {
     session_ = session;
     barred_.clear();
-    bool restarted = peer_agent_instance != peer_instance_;
-    peer_instance_ = peer_agent_instance;
     for (auto& [id, channel] : channels_) {
-        if (restarted) {
-            channel.peer_generation = 0;
-        }
+        // Counted in a session: the peer may have begun anew without a restart.
+        channel.peer_generation = 0;
         // Its answer may be lost with the old session; the peer may be using it.
         drop_offer(channel, true);
         channel.error.clear();

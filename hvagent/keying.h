@@ -164,7 +164,7 @@ public:
 
     // -- The session.  up() again with another id replaces it: all inbound SAs are
     // offered anew from its exporter secret.
-    void session_up(SessionId, uint64_t peer_agent_instance, TimePoint now);
+    void session_up(SessionId, TimePoint now);
     // Another session to the same process takes over from one that it crossed.
     void session_moved(SessionId, TimePoint now);
     void session_down(SessionId, TimePoint now);
@@ -269,7 +269,6 @@ private:
     KeyingPolicy policy_;
     bool switch_up_ = false;
     SessionId session_ = 0;     // newest; 0: none
-    uint64_t peer_instance_ = 0;
     std::string barred_;        // why nothing is agreed since remove_all(); empty: it is
     uint64_t next_token_ = 1;
 };

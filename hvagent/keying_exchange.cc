@@ -228,6 +228,7 @@ void Keying::on_delete(SessionId, const ChannelId& id, base::Spi spi, const std:
         note(id, "the peer removed its SAs: " + reason);
         remove_sas(*channel, "the peer removed its SAs: " + reason);
         channel->error = "the peer says: " + reason;
+        channel->peer_generation = 0;   // it may serve the network again, and count anew
         channel->offer_at = now + kDeclinedRetry;
         channel->request_at.reset();
         channel->failures = std::max(channel->failures, 1u);

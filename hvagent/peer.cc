@@ -433,7 +433,7 @@ void Peer::take_over(Live& live, bool crossed)
     if (crossed) {
         keying_.session_moved(live.id, now);
     } else {
-        keying_.session_up(live.id, session.peer_hello().agent_instance(), now);
+        keying_.session_up(live.id, now);
     }
 }
 

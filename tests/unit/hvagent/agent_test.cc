@@ -599,5 +599,24 @@ TEST_F(AgentTest, PinnedFileThatIsReplacedEndsTheSession)
     EXPECT_NE(a->error().find("remote_cert"), std::string::npos) << a->error();
 }
 
+TEST_F(AgentTest, TunnelThatIsMadeAnewComesUpAtOnce)
+{
+    start();
+    expect_up();
+    // So that the numbers of the offers of before are above those after.
+    for (int i = 0; i < 3; i++) {
+        auto out = b->sw->sas(SaDirection::outbound).at(0).spi;
+        ASSERT_TRUE(a->agent->rekey("hv2"));
+        ASSERT_TRUE(await([&] { return up() && b->sw->sas(SaDirection::outbound).at(0).spi != out; }));
+    }
+    auto saved = a->raw;
+    a->raw.tunnels.clear();
+    a->agent->configure(a->raw);
+    ASSERT_TRUE(await([&] { return a->sw->sas().empty() && b->sw->sas().empty(); }));
+    a->raw = saved;
+    a->agent->configure(a->raw);
+    expect_up();
+}
+
 }  // namespace
 }  // namespace nvo3::agent

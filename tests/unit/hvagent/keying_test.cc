@@ -46,7 +46,6 @@ struct Host {
     uint64_t next_request = 1;
     unsigned offers = 0, requests = 0;
     bool peer_hears = true;                 // messages to the other side arrive
-    uint64_t instance = 1;
 
     size_t count(SaDirection direction, const ChannelId& id = kBlue) const
     {
@@ -92,8 +91,8 @@ protected:
 
     void connect(SessionId session = 1)
     {
-        a.keying.session_up(session, b.instance, now);
-        b.keying.session_up(session, a.instance, now);
+        a.keying.session_up(session, now);
+        b.keying.session_up(session, now);
         settle();
     }
 
@@ -461,7 +460,6 @@ TEST_F(KeyingTest, AgentRestartAdoptsWhatLivesInTheSwitch)
     Host restarted(3);
     std::swap(a.keying, restarted.keying);
     a.installed = std::move(survived);
-    a.instance = 2;
     configure(a, {kBlue});
     a.keying.switch_up(live, now);
     settle();
@@ -497,7 +495,6 @@ TEST_F(KeyingTest, PeerRestartIsNotTakenForAReplay)
     Host fresh(5);
     std::swap(b.keying, fresh.keying);
     b.installed.clear();
-    b.instance = 9;
     configure(b, {kBlue});
     b.keying.switch_up({}, now);
     a.keying.session_down(1, now);
@@ -520,7 +517,7 @@ TEST_F(KeyingTest, AcquireAsksThePeerOnceASecond)
     }
     EXPECT_EQ(a.requests, 1u);
     wire.clear();
-    b.keying.session_up(1, a.instance, now);
+    b.keying.session_up(1, now);
     run(30s);
     expect_up();
 }
@@ -659,7 +656,7 @@ TEST_F(KeyingTest, ManyNetworksWaitForTheirTurn)
     }
     configure(a, many);
     configure(b, many);
-    a.keying.session_up(1, b.instance, now);
+    a.keying.session_up(1, now);
     EXPECT_EQ(a.keying.take().size(), 64u) << "no more offers at once";
     a.keying.session_down(1, now);
     now += 10s;
