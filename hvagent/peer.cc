@@ -471,6 +471,7 @@ void Peer::on_closed(Session& session, const CloseInfo& info)
         base::log(LogLevel::warn, kModule, label() + ": refused: " + info.text);
     }
     if (id != 0 && id == current_) {
+        heed(info);
         lose_current(info, refused);
     } else if (current_ == 0 && !replaced && (refused || ours)) {
         std::string text = info.text;
@@ -487,6 +488,21 @@ void Peer::on_closed(Session& session, const CloseInfo& info)
         connector_.retry();
     }
     pump();
+}
+
+// Messages that still waited at the peer are lost with the session: its reason says what
+// they would have.  A session that was replaced says nothing about what came after it.
+void Peer::heed(const CloseInfo& info)
+{
+    if (info.kind != CloseInfo::Kind::closed_by_peer) {
+        return;
+    }
+    if (info.code == proto::CLOSE_NOT_CONFIGURED || info.code == proto::CLOSE_REVOKED) {
+        remove_everything(info.text);
+    } else if (info.code == proto::CLOSE_EXPIRED) {
+        remove_at_ = host_.clock().now() + kExpiredGrace;
+        remove_reason_ = info.text;
+    }
 }
 
 void Peer::lose_current(const CloseInfo& info, bool refused)

@@ -150,6 +150,7 @@ private:
     bool newcomer_wins(const control::Session& newcomer, const control::Session& present) const;
     void retire(Live&, control::proto::CloseCode);
     void renew();
+    void heed(const control::CloseInfo&);
     void lose_current(const control::CloseInfo&, bool refused);
     void take_over(Live&, bool crossed);
     // 'full': not only for those whose certificate has ended.

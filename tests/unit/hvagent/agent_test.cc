@@ -618,5 +618,21 @@ TEST_F(AgentTest, TunnelThatIsMadeAnewComesUpAtOnce)
     expect_up();
 }
 
+TEST_F(AgentTest, RemovedTunnelOfManyNetworksGoesOnBothSides)
+{
+    for (Host* host : {&*a, &*b}) {
+        host->options()["key"] = "flow";
+        host->options()["nvo3_vnis"] = "5001,5002,5003,5004,5005,5006";
+        // What cannot be said before the session closes must not be missed.
+        host->raw.other_config["nvo3-control-rate"] = "20";
+        host->raw.other_config["nvo3-control-burst"] = "1";
+    }
+    start();
+    ASSERT_TRUE(await([&] { return up() && a->sw->sas(SaDirection::outbound).size() == 6 && b->sw->sas(SaDirection::outbound).size() == 6; }));
+    a->raw.tunnels.clear();
+    a->agent->configure(a->raw);
+    ASSERT_TRUE(await([&] { return a->sw->sas().empty() && b->sw->sas().empty(); })) << b->sw->sas().size();
+}
+
 }  // namespace
 }  // namespace nvo3::agent
