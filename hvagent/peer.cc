@@ -268,6 +268,13 @@ void Peer::connected(boost::asio::ip::tcp::socket socket)
         return;
     }
     auto session = Session::start(std::move(socket), Session::Side::initiator, with, host_.session_options(), host_.session_handler());
+    if (session->remote_address() != config_.remote) {
+        // The connection was lost at once, and with it its address: what the session says
+        // would not find its way here.
+        session->abandon(proto::CLOSE_UNSPECIFIED, "");
+        connector_.retry();
+        return;
+    }
     sessions_.emplace(session.get(), Live{next_session_++, session});
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +19,18 @@
 #include <optional>
 
 #include "tests/support/fake_switch.h"
+
+// As when a connection is lost just when it was made.
+static std::atomic<int> nameless_connections{0};
+extern "C" int getpeername(int fd, sockaddr* __restrict address, socklen_t* __restrict size) noexcept
+{
+    if (nameless_connections > 0) {
+        nameless_connections--;
+        errno = ENOTCONN;
+        return -1;
+    }
+    return static_cast<int>(syscall(SYS_getpeername, fd, address, size));
+}
 
 namespace nvo3::agent {
 namespace {
@@ -632,6 +645,19 @@ TEST_F(AgentTest, RemovedTunnelOfManyNetworksGoesOnBothSides)
     a->raw.tunnels.clear();
     a->agent->configure(a->raw);
     ASSERT_TRUE(await([&] { return a->sw->sas().empty() && b->sw->sas().empty(); })) << b->sw->sas().size();
+}
+
+TEST_F(AgentTest, ConnectionLostAtOnceIsTriedAgain)
+{
+    a->start();
+    ASSERT_TRUE(await([&] { return !a->error().empty(); }));     // nobody is there
+    // As an initiator only: a does not listen where b would connect.
+    nameless_connections = 1;
+    Stranger stranger(kAddress[1], a->port());
+    base::UniqueFd first = stranger.accept();
+    ASSERT_TRUE(await([&] { return nameless_connections == 0; }));
+    base::UniqueFd second = stranger.accept();      // or the test hangs
+    EXPECT_GE(second.get(), 0);
 }
 
 }  // namespace
