@@ -51,12 +51,6 @@ proto::SaRequestReason reason_of(RequestReason reason)
     return proto::SA_REQUEST_UNSPECIFIED;
 }
 
-// As control.proto has it; the session would refuse more.
-std::string bounded(const std::string& reason)
-{
-    return reason.substr(0, 256);
-}
-
 }  // namespace
 
 void Peer::on_message(Session& session, const control::Envelope& message)
@@ -88,7 +82,7 @@ void Peer::on_message(Session& session, const control::Envelope& message)
         break;
     }
     case control::Envelope::kSaAnswer:
-        keying_.on_answer(from->id, message.in_reply_to(), message.sa_answer().accepted(), message.sa_answer().reason(), now);
+        keying_.on_answer(from->id, message.in_reply_to(), message.sa_answer().accepted(), control::quoted(message.sa_answer().reason()), now);
         break;
     case control::Envelope::kSaRequest:
         keying_.on_request(from->id, channel_of(message.sa_request().vni(), message.sa_request().encap()),
@@ -96,7 +90,7 @@ void Peer::on_message(Session& session, const control::Envelope& message)
         break;
     case control::Envelope::kSaDelete:
         keying_.on_delete(from->id, channel_of(message.sa_delete().vni(), message.sa_delete().encap()),
-                          base::Spi(message.sa_delete().spi()), message.sa_delete().reason(), now);
+                          base::Spi(message.sa_delete().spi()), control::quoted(message.sa_delete().reason()), now);
         break;
     default:
         break;
@@ -261,7 +255,7 @@ void Peer::perform(SendAnswer& what)
     control::Envelope message;
     message.set_in_reply_to(what.offer);
     message.mutable_sa_answer()->set_accepted(what.accepted);
-    message.mutable_sa_answer()->set_reason(bounded(what.reason));
+    message.mutable_sa_answer()->set_reason(control::quoted(what.reason));
     // If it is lost the peer offers again.
     (void)send(what.session, std::move(message));
 }
@@ -281,7 +275,7 @@ void Peer::perform(SendDelete& what)
     message.mutable_sa_delete()->set_vni(what.channel.vni.value);
     message.mutable_sa_delete()->set_encap(static_cast<proto::Encap>(what.channel.encap));
     message.mutable_sa_delete()->set_spi(what.spi.value);
-    message.mutable_sa_delete()->set_reason(bounded(what.reason));
+    message.mutable_sa_delete()->set_reason(control::quoted(what.reason));
     (void)send(what.session, std::move(message));       // a closed session says as much
 }
 

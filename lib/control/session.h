@@ -34,6 +34,10 @@ constexpr uint32_t kProtocolVersion = 1;
 
 class Session;
 
+// Text from a peer, fit for logs and for people: printable ASCII, at most 256
+// octets.
+std::string quoted(std::string_view text);
+
 struct CloseInfo {
     enum class Kind : uint8_t {
         refused_by_us,    // the peer did not prove who it is, or is not wanted: audit it

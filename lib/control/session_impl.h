@@ -26,9 +26,6 @@ using Kind = CloseInfo::Kind;
 constexpr size_t kReadSize = 16384;
 constexpr size_t kMaxDrain = 1 << 20;  // Read and thrown away after the end.
 
-// Text from or for a peer: bounded, printable (and so UTF-8, as proto3 wants).
-std::string quoted(std::string_view text);
-
 struct Session::Impl {
     Impl(Session& owner, Socket socket, SessionOptions opts, SessionHandler& to)
         : session(owner),

@@ -18,6 +18,7 @@
 #include <fstream>
 #include <optional>
 
+#include "control/session.h"
 #include "tests/support/fake_switch.h"
 
 // As when a connection is lost just when it was made.
@@ -658,6 +659,60 @@ TEST_F(AgentTest, ConnectionLostAtOnceIsTriedAgain)
     ASSERT_TRUE(await([&] { return nameless_connections == 0; }));
     base::UniqueFd second = stranger.accept();      // or the test hangs
     EXPECT_GE(second.get(), 0);
+}
+
+// hv2 with valid credentials and a mind of its own: says what it likes when the session opens.
+class Insider final : public control::SessionHandler {
+public:
+    Insider(const Host& to, std::function<void(control::Session&)> speak) : speak_(std::move(speak))
+    {
+        boost::asio::ip::tcp::socket socket(io_);
+        socket.open(boost::asio::ip::tcp::v4());
+        socket.bind({boost::asio::ip::make_address(kAddress[to.other]), 0});
+        socket.connect({boost::asio::ip::make_address(kAddress[to.number]), static_cast<uint16_t>(std::stoi(to.port()))});
+        auto context = control::TlsContext::from_files({pki().file("hv2.crt"), pki().file("hv2.key"), pki().file("ca.crt"), "", {}},
+                                                       control::ControlLevel::standard);
+        EXPECT_TRUE(context);
+        control::SessionOptions options;
+        options.agent_instance = 1;
+        options.send_rate = options.receive_rate = {100000, 100000};
+        session_ = control::Session::start(std::move(socket), control::Session::Side::initiator, *context, options, *this);
+    }
+    ~Insider() override { session_->abandon(control::proto::CLOSE_SHUTDOWN, ""); }
+
+    void run(std::chrono::milliseconds time) { io_.run_for(time); }
+
+    base::Status admit(control::Session&) override { return {}; }
+    void on_open(control::Session& session) override { speak_(session); }
+    bool vn_allowed(control::Session&, base::Vni, base::Encap) override { return true; }
+    void on_message(control::Session&, const control::Envelope&) override {}
+    void on_vn_refused(control::Session&, const control::Envelope&) override {}
+    void on_closed(control::Session&, const control::CloseInfo& info) override { closed = info; }
+
+    std::optional<control::CloseInfo> closed;
+
+private:
+    boost::asio::io_context io_;
+    std::function<void(control::Session&)> speak_;
+    std::shared_ptr<control::Session> session_;
+};
+
+TEST_F(AgentTest, ReasonsOfAPeerAreMadePrintable)
+{
+    a->start();
+    ASSERT_TRUE(await([&] { return !a->error().empty(); }));
+    Insider insider(*a, [](control::Session& session) {
+        control::Envelope message;
+        message.mutable_sa_delete()->set_vni(5001);
+        message.mutable_sa_delete()->set_encap(control::proto::ENCAP_GENEVE);
+        message.mutable_sa_delete()->set_reason("a\nb\x1b[0m" + std::string(200, 'x'));
+        EXPECT_TRUE(session.send(std::move(message)));
+    });
+    ASSERT_TRUE(await([&] {
+        insider.run(10ms);
+        return a->error().find("a?b?[0mxxx") != std::string::npos;
+    })) << a->error();
+    EXPECT_EQ(a->error().find_first_of("\n\x1b"), std::string::npos);
 }
 
 }  // namespace
