@@ -29,6 +29,9 @@ constexpr auto kLinger = 2s;
 // An expired peer that has a new certificate comes back at once.
 constexpr auto kExpiredGrace = 30s;
 
+// Lines of the log that a peer can cause.
+constexpr control::Rate kLogRate{.per_second = 0.5, .burst = 20};
+
 void fill_random(uint8_t* out, size_t size)
 {
     // Without random numbers no key is safe: nothing can go on.
@@ -56,7 +59,8 @@ Peer::Peer(PeerHost& host, PeerConfig config)
           {.remote = {control::to_asio(config_.remote), config_.port}, .local = config_.bind},
           [this](boost::asio::ip::tcp::socket socket) { connected(std::move(socket)); },
           [this](const std::string& reason) { connect_failed(reason); }),
-      timer_(host.io())
+      timer_(host.io()),
+      log_bucket_(kLogRate, host.clock())
 {
     if (!config_.psk.empty()) {
         psk_ = control::psk_credentials(config_.psk, config_.control_level);

@@ -19,9 +19,11 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "control/credentials.h"
 #include "control/audit.h"
 #include "control/connector.h"
+#include "control/rate_limiter.h"
 #include "control/session.h"
 #include "esp/sa_protocol.h"
 #include "hvagent/keying.h"
@@ -128,6 +130,9 @@ private:
         bool replaced = false;
         std::optional<TimePoint> close_at;          // of a replaced one
         control::proto::CloseCode close_code{};
+        // What was refused of it: when last, by channel, and how often in vain.
+        std::map<ChannelId, TimePoint> refused;
+        unsigned insistence = 0;
     };
     // Whose SAs live here: of the last session that was open with certificates.
     struct Authenticated {
@@ -179,6 +184,8 @@ private:
     void audit(control::AuditKind, const std::string& reason, const std::optional<ChannelId>& = {}) const;
     void audit_sa(control::AuditKind, SaDirection, const SaParameters&, const std::string& reason) const;
     std::string label() const;      // "hv2 (192.0.2.2)"
+    void log_of_peer(base::LogLevel, const std::string& text);
+    bool insists(Live&, const ChannelId&) const;
 
     PeerHost& host_;
     PeerConfig config_;
@@ -199,6 +206,9 @@ private:
     std::optional<TimePoint> remove_at_;
     std::string remove_reason_;
     std::map<uint64_t, PendingAudit> pending_;
+    control::TokenBucket log_bucket_;       // for lines that the peer can cause
+    uint64_t log_suppressed_ = 0;
+    SessionId speaking_ = 0;                // whose message is being worked on; 0: none
     std::string error_;
     bool authentication_failed_ = false;
     uint64_t opened_ = 0;

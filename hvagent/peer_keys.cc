@@ -20,6 +20,10 @@ namespace proto = control::proto;
 namespace {
 
 constexpr const char* kModule = "peer";
+// Of one session, see insists(): bounded whatever the peer sends.
+constexpr size_t kMaxRefusedChannels = 8192;
+constexpr auto kMinRefusedGap = std::chrono::milliseconds(500);
+constexpr unsigned kMaxInsistence = 1000;
 
 }  // namespace
 
@@ -60,10 +64,11 @@ void Peer::on_message(Session& session, const control::Envelope& message)
         return;
     }
     auto now = host_.clock().now();
+    speaking_ = from->id;
     switch (message.body_case()) {
     case control::Envelope::kHello:
         // What it lost it asks for and offers by itself.
-        base::log(LogLevel::info, kModule, label() + ": the peer's switch was restarted");
+        log_of_peer(LogLevel::info, "the peer's switch was restarted");
         break;
     case control::Envelope::kSaOffer: {
         const auto& offer = message.sa_offer();
@@ -96,6 +101,7 @@ void Peer::on_message(Session& session, const control::Envelope& message)
         break;
     }
     pump();
+    speaking_ = 0;
 }
 
 // ---- The switch ----
@@ -282,12 +288,46 @@ void Peer::perform(SendDelete& what)
 void Peer::perform(Refused& what)
 {
     audit(AuditKind::refused, what.reason, what.channel);
-    base::log(LogLevel::warn, kModule, label() + ": refused: " + what.reason);
+    log_of_peer(LogLevel::warn, "refused: " + what.reason);
+    if (Live* from = live(speaking_); from && insists(*from, what.channel)) {
+        from->session->close(proto::CLOSE_UNAUTHORIZED, "what was refused was sent again and again");
+    }
+}
+
+// A peer of another configuration asks for each network, and again after a while, but not
+// more often; one that does is broken or looks for a hole.
+bool Peer::insists(Live& from, const ChannelId& channel) const
+{
+    auto now = host_.clock().now();
+    auto known = from.refused.find(channel);
+    if (known == from.refused.end() && from.refused.size() < kMaxRefusedChannels) {
+        from.refused.emplace(channel, now);
+        return false;
+    }
+    bool early = known == from.refused.end() || now - known->second < kMinRefusedGap;
+    if (known != from.refused.end()) {
+        known->second = now;
+    }
+    from.insistence += early;
+    return from.insistence == kMaxInsistence;
+}
+
+void Peer::log_of_peer(LogLevel level, const std::string& text)
+{
+    if (!log_bucket_.take()) {
+        log_suppressed_++;
+        return;
+    }
+    std::string more;
+    if (uint64_t count = std::exchange(log_suppressed_, 0)) {
+        more = " (" + std::to_string(count) + " lines about this peer were suppressed)";
+    }
+    base::log(level, kModule, label() + ": " + text + more);
 }
 
 void Peer::perform(Note& what)
 {
-    base::log(LogLevel::info, kModule, label() + ": " + to_string(what.channel) + ": " + what.text);
+    log_of_peer(LogLevel::info, to_string(what.channel) + ": " + what.text);
 }
 
 }  // namespace nvo3::agent

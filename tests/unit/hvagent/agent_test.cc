@@ -18,6 +18,7 @@
 #include <fstream>
 #include <optional>
 
+#include "base/log.h"
 #include "control/session.h"
 #include "tests/support/fake_switch.h"
 
@@ -713,6 +714,33 @@ TEST_F(AgentTest, ReasonsOfAPeerAreMadePrintable)
         return a->error().find("a?b?[0mxxx") != std::string::npos;
     })) << a->error();
     EXPECT_EQ(a->error().find_first_of("\n\x1b"), std::string::npos);
+}
+
+TEST_F(AgentTest, WhoInsistsIsClosedAndDoesNotFloodTheLog)
+{
+    static std::atomic<int> lines{0};
+    base::set_log_sink([](base::LogLevel, const char*, std::string_view text) { lines += text.find("not served here") != text.npos; });
+    a->raw.other_config["nvo3-control-rate"] = a->raw.other_config["nvo3-control-burst"] = "100000";
+    a->start();
+    ASSERT_TRUE(await([&] { return !a->error().empty(); }));
+    Insider insider(*a, [](control::Session& session) {
+        for (int i = 0; i < 1100; i++) {
+            control::Envelope message;
+            message.mutable_sa_request()->set_vni(6666);
+            message.mutable_sa_request()->set_encap(control::proto::ENCAP_GENEVE);
+            message.mutable_sa_request()->set_reason(control::proto::SA_REQUEST_ACQUIRE);
+            EXPECT_TRUE(session.send(std::move(message)));
+        }
+    });
+    ASSERT_TRUE(await([&] {
+        insider.run(10ms);
+        return insider.closed.has_value();
+    }));
+    base::set_log_sink(nullptr);
+    EXPECT_EQ(insider.closed->kind, control::CloseInfo::Kind::closed_by_peer) << insider.closed->text;
+    EXPECT_EQ(insider.closed->code, control::proto::CLOSE_UNAUTHORIZED) << insider.closed->text;
+    EXPECT_GT(lines, 0);
+    EXPECT_LT(lines, 40);
 }
 
 }  // namespace
