@@ -455,6 +455,25 @@ std::optional<TimePoint> Keying::next_deadline() const
     return next;
 }
 
+std::optional<ChannelHealth> Keying::health(const ChannelId& id) const
+{
+    auto it = channels_.find(id);
+    if (it == channels_.end()) {
+        return {};
+    }
+    const Channel& channel = it->second;
+    return ChannelHealth{channel.current.has_value() && channel.outbound.has_value(), &channel.error, &channel.send_error};
+}
+
+size_t Keying::sa_count() const
+{
+    size_t count = 0;
+    for (const auto& [id, channel] : channels_) {
+        count += channel.replaced.size() + channel.current.has_value() + channel.offer.has_value() + channel.outbound.has_value();
+    }
+    return count;
+}
+
 std::vector<ChannelView> Keying::view() const
 {
     std::vector<ChannelView> views;

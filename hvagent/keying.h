@@ -132,6 +132,13 @@ struct ChannelView {
     std::vector<SaView> sas;
 };
 
+// Of a channel in short.
+struct ChannelHealth {
+    bool works = false;             // both ways
+    const std::string* error;       // as in ChannelView; never null
+    const std::string* send_error;
+};
+
 class Keying {
 public:
     // 'random' fills with unpredictable octets (SPIs, nonces, jitter).
@@ -187,6 +194,9 @@ public:
 
     bool has_channel(const ChannelId& id) const { return channels_.contains(id); }
     std::vector<ChannelView> view() const;
+    // Valid until the next event; none: no such channel.
+    std::optional<ChannelHealth> health(const ChannelId&) const;
+    size_t sa_count() const;
 
 private:
     struct Inbound {

@@ -253,7 +253,7 @@ void Peer::set_error(const std::string& error, bool authentication)
 {
     error_ = error;
     authentication_failed_ = authentication;
-    host_.changed();
+    touch();
 }
 
 // ---- Connecting ----

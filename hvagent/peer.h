@@ -113,7 +113,10 @@ public:
 
     const std::string& name() const { return name_; }
     PeerView view() const;
-    PortState port_state(const std::vector<ChannelId>& channels) const;
+    // Of the port called 'port', which has these channels; kept until something changes.
+    const PortState& port_state(const std::string& port, const std::vector<ChannelId>& channels) const;
+    // What port_state() shows of the agent or the configuration is another.
+    void forget_states() { states_.clear(); }
     size_t sa_count() const;
 
     // Of SessionHandler, for the sessions with config().remote.
@@ -144,6 +147,8 @@ private:
         SaParameters sa;
     };
 
+    PortState port_state(const std::vector<ChannelId>& channels) const;
+    void touch();
     Live* live(SessionId);
     Live* live(const control::Session&);
     ContextPtr context() const;
@@ -209,6 +214,7 @@ private:
     control::TokenBucket log_bucket_;       // for lines that the peer can cause
     uint64_t log_suppressed_ = 0;
     SessionId speaking_ = 0;                // whose message is being worked on; 0: none
+    mutable std::map<std::string, PortState> states_;       // by port
     std::string error_;
     bool authentication_failed_ = false;
     uint64_t opened_ = 0;

@@ -176,6 +176,7 @@ void Peer::pump()
         }
         host_.changed();
     }
+    states_.clear();    // an event need not bring actions
     arm();
 }
 

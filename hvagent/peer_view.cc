@@ -10,15 +10,6 @@ namespace nvo3::agent {
 using control::AuditKind;
 using control::Session;
 
-namespace {
-
-std::string channel_text(const ChannelView& channel)
-{
-    return channel.send_error.empty() ? channel.error : channel.send_error;
-}
-
-}  // namespace
-
 void Peer::audit(AuditKind kind, const std::string& reason, const std::optional<ChannelId>& channel) const
 {
     control::AuditEvent event{kind, name_, config_.remote, reason};
@@ -62,24 +53,36 @@ PortState Peer::port_state(const std::vector<ChannelId>& channels) const
         }
         worsen(authentication_failed_ ? "error" : "connecting", why);
     }
-    for (const ChannelView& channel : keying_.view()) {
-        if (std::ranges::find(channels, channel.id) == channels.end() || (channel.has_inbound && channel.has_outbound)) {
-            continue;
+    for (auto id = channels.begin(); current_ != 0 && id != channels.end(); ++id) {
+        auto health = keying_.health(*id);
+        if (health && !health->works) {
+            worsen(health->send_error->empty() ? "waiting" : "error", health->send_error->empty() ? *health->error : *health->send_error);
         }
-        if (current_ != 0) {
-            worsen(channel.send_error.empty() ? "waiting" : "error", channel_text(channel));
+        if (state.state == "error" && !state.error.empty()) {
+            break;      // no channel makes it worse
         }
     }
     return state;
 }
 
+const PortState& Peer::port_state(const std::string& port, const std::vector<ChannelId>& channels) const
+{
+    auto it = states_.find(port);
+    if (it == states_.end()) {
+        it = states_.emplace(port, port_state(channels)).first;
+    }
+    return it->second;
+}
+
+void Peer::touch()
+{
+    states_.clear();
+    host_.changed();
+}
+
 size_t Peer::sa_count() const
 {
-    size_t count = 0;
-    for (const ChannelView& channel : keying_.view()) {
-        count += channel.sas.size();
-    }
-    return count;
+    return keying_.sa_count();
 }
 
 PeerView Peer::view() const

@@ -98,7 +98,7 @@ void Peers::apply(std::shared_ptr<const Config> config)
         switch_->start();
         poll();
     }
-    changed();
+    all_changed();
 }
 
 void Peers::report_changes(const Config* before)
@@ -265,7 +265,7 @@ void Peers::credentials_refreshed(const ContextPtr& before)
                 peer->start_over("no certificate is configured any more");
             }
         }
-        return changed();
+        return all_changed();
     }
     const control::PeerIdentity& own = now->own_identity();
     base::log(LogLevel::info, kModule, "this host is " + own.name + ", certificate " + config_->certificate);
@@ -277,7 +277,7 @@ void Peers::credentials_refreshed(const ContextPtr& before)
         }
         peer->context_changed(renew && !renamed);
     }
-    changed();
+    all_changed();
 }
 
 void Peers::poll()
@@ -293,7 +293,7 @@ void Peers::poll()
         credentials_.refresh(false);
         if (credentials_.problem() != problem) {
             log_credentials_problem();
-            changed();
+            all_changed();
         }
         credentials_refreshed(before);
     }

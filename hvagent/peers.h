@@ -9,6 +9,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -97,6 +98,8 @@ private:
     void report_changes(const Config* before);
     void poll();
     void publish();
+    // What all ports show: credentials, configuration.
+    void all_changed();
     std::map<std::string, PortState> port_states() const;
     PortState flow_port_state(const Tunnel&) const;
     void on_result(const esp::msg::Result&);
@@ -119,6 +122,7 @@ private:
     std::map<uint32_t, AwaitedResult> results_;     // by request
     std::map<std::string, PortState> published_;
     bool publish_pending_ = false;
+    std::chrono::steady_clock::duration publish_cost_{};    // the last time
     bool stopping_ = false;
     boost::asio::steady_timer poll_timer_, publish_timer_;
     // Handlers of the timers find out whether this object is still there.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // See peers.h: what the switch and ovs-appctl are told.
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -10,8 +11,18 @@ namespace nvo3::agent {
 namespace {
 
 constexpr auto kPublishDelay = std::chrono::milliseconds(20);
+// Looking at all ports takes at most a tenth of the thread's time.
+constexpr int kPublishShare = 10;
 
 }  // namespace
+
+void Peers::all_changed()
+{
+    for (auto& [remote, peer] : peers_) {
+        peer->forget_states();
+    }
+    changed();
+}
 
 // Coalesced: many things change at once.
 void Peers::changed()
@@ -20,11 +31,13 @@ void Peers::changed()
         return;
     }
     publish_pending_ = true;
-    publish_timer_.expires_after(kPublishDelay);
+    publish_timer_.expires_after(std::max<std::chrono::steady_clock::duration>(kPublishDelay, kPublishShare * publish_cost_));
     publish_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
         if (!error && *alive) {
             publish_pending_ = false;
+            auto began = std::chrono::steady_clock::now();
             publish();
+            publish_cost_ = std::chrono::steady_clock::now() - began;
         }
     });
 }
@@ -50,8 +63,9 @@ PortState Peers::flow_port_state(const Tunnel& tunnel) const
     if (peers_.empty()) {
         return {"waiting", "flow", "no other port names a peer that remote_ip=flow could reach"};
     }
+    const auto channels = channels_of(tunnel);
     for (const auto& [remote, peer] : peers_) {
-        PortState one = peer->port_state(channels_of(tunnel));
+        const PortState& one = peer->port_state(tunnel.port, channels);
         if (one.state != "up" && state.state == "up") {
             state.state = "waiting";
             state.error = one.peer + ": " + (one.error.empty() ? one.state : one.error);
@@ -71,7 +85,7 @@ std::map<std::string, PortState> Peers::port_states() const
     }
     for (const Tunnel& tunnel : config_->tunnels) {
         auto peer = peers_.find(tunnel.remote);
-        states[tunnel.port] = tunnel.flow_remote || peer == peers_.end() ? flow_port_state(tunnel) : peer->second->port_state(channels_of(tunnel));
+        states[tunnel.port] = tunnel.flow_remote || peer == peers_.end() ? flow_port_state(tunnel) : peer->second->port_state(tunnel.port, channels_of(tunnel));
     }
     for (const Problem& problem : config_->problems) {
         if (!problem.port.empty()) {
