@@ -30,11 +30,13 @@ struct RawTunnel {
     std::string name;
     std::string type;       // "geneve" or "vxlan"
     StringMap options;
+    bool operator==(const RawTunnel&) const = default;
 };
 struct RawConfig {
     StringMap other_config;
     std::vector<RawTunnel> tunnels;
     std::vector<RawVmPort> vm_ports;    // of the integration bridge that name a network
+    bool operator==(const RawConfig&) const = default;
 };
 
 // Why a value was not taken: a sentence that names key, value and what is right.

@@ -4,6 +4,7 @@
 #include "hvagent/ovs_feed.h"
 
 #include <string>
+#include <utility>
 
 #include "hvagent/ovsdb_adapter.h"
 
@@ -43,7 +44,12 @@ OvsFeed::~OvsFeed()
 void OvsFeed::run()
 {
     if (ovsdb_adapter_run()) {
-        agent_.configure(read_database());
+        // Most changes are of statistics and status, which are not ours.
+        RawConfig now = read_database();
+        if (!handed_on_ || *handed_on_ != now) {
+            handed_on_ = std::move(now);
+            agent_.configure(*handed_on_);
+        }
     }
     ovsdb_adapter_wait();
 }

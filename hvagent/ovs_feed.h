@@ -7,6 +7,8 @@
 #ifndef HVAGENT_OVS_FEED_H
 #define HVAGENT_OVS_FEED_H
 
+#include <optional>
+
 #include "hvagent/agent.h"
 
 namespace nvo3::agent {
@@ -23,6 +25,7 @@ public:
 
 private:
     Agent& agent_;
+    std::optional<RawConfig> handed_on_;
 };
 
 }  // namespace nvo3::agent

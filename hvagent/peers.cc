@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "base/log.h"
@@ -80,7 +81,10 @@ void Peers::apply(std::shared_ptr<const Config> config)
     }
     std::shared_ptr<const Config> before = std::exchange(config_, std::move(config));
     report_changes(before.get());
-    apply_credentials();
+    auto inputs = [](const Config& of) { return std::tie(of.certificate, of.private_key, of.ca_cert, of.crl, of.control_level); };
+    if (!before || inputs(*before) != inputs(*config_) || usable_pins() != pins_) {
+        apply_credentials();
+    }
     bool listener_differs = !before || before->listen_address != config_->listen_address ||
                             before->listen_port != config_->listen_port || before->listen_dual_stack != config_->listen_dual_stack;
     apply_peers();

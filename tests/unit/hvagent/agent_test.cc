@@ -743,5 +743,22 @@ TEST_F(AgentTest, WhoInsistsIsClosedAndDoesNotFloodTheLog)
     EXPECT_LT(lines, 40);
 }
 
+TEST_F(AgentTest, UnchangedConfigurationReadsNothingAgain)
+{
+    static std::atomic<int> reads{0};
+    base::set_log_sink([](base::LogLevel, const char*, std::string_view text) { reads += text.starts_with("this host is "); });
+    a->start();
+    ASSERT_TRUE(await([&] { return reads == 1; }));
+    a->raw.other_config["nvo3-control-rate"] = "300";
+    a->agent->configure(a->raw);
+    ASSERT_TRUE(a->agent->view());      // it has been applied
+    EXPECT_EQ(reads, 1);
+    fs::copy_file(pki().file("ca.crl"), a->work / "other.crl");
+    a->raw.other_config["nvo3-crl"] = a->work / "other.crl";
+    a->agent->configure(a->raw);
+    EXPECT_TRUE(await([&] { return reads == 2; }));
+    base::set_log_sink(nullptr);
+}
+
 }  // namespace
 }  // namespace nvo3::agent
