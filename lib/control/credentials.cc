@@ -93,9 +93,9 @@ bool is_psk_file(const std::string& psk)
 Credentials psk_credentials(const std::string& psk, ControlLevel level)
 {
     if (!is_psk_file(psk)) {
-        return Credentials({}, [psk, level] {
-            return TlsContext::from_psk({reinterpret_cast<const uint8_t*>(psk.data()), psk.size()}, level);
-        });
+        // Read again it is the same context, as with a file.
+        auto context = TlsContext::from_psk({reinterpret_cast<const uint8_t*>(psk.data()), psk.size()}, level);
+        return Credentials({}, [context] { return context; });
     }
     // The same key gives the same context: only another key ends what was agreed.
     struct Loaded {

@@ -60,7 +60,7 @@ public:
     static base::Result<std::shared_ptr<const TlsContext>> from_files(
         const TlsFiles& files, ControlLevel level);
 
-    // 'psk' is any non-empty octet string up to 4096; it is wiped by the
+    // 'psk' is an octet string of 16 to 4096; it is wiped by the
     // caller.  Ephemeral Diffie-Hellman is always mixed in (psk_dhe_ke).  A PSK
     // context knows no certificate and never falls back to one.
     static base::Result<std::shared_ptr<const TlsContext>> from_psk(base::ByteView psk,
@@ -136,7 +136,7 @@ TlsFailure describe_tls_error(const boost::system::error_code& error,
 base::Result<Fingerprint> certificate_fingerprint(const std::string& path);
 
 // A key from a file (options:psk): its content without one trailing line end.
-// Refuses a file that others than its owner may read, is empty or too long.
+// Refuses a file that others than its owner may read, is too short or too long.
 base::Result<base::Secret> read_psk_file(const std::string& path);
 
 }  // namespace nvo3::control

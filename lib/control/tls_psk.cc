@@ -13,7 +13,10 @@
 namespace nvo3::control {
 namespace {
 
+// Who records a handshake under a short key can try all of them at leisure.
+constexpr size_t kMinPskSize = 16;
 constexpr size_t kMaxPskSize = 4096;
+constexpr const char* kGoodPsk = "; the output of 'openssl rand -hex 32' is a good one";
 // Names nobody: which key is meant is decided by the addresses.
 constexpr std::string_view kPskIdentity = "nvo3";
 
@@ -28,8 +31,8 @@ id_context()
 base::Result<std::shared_ptr<const TlsContext>>
 TlsContext::from_psk(base::ByteView psk, ControlLevel level)
 {
-    if (psk.empty() || psk.size() > kMaxPskSize) {
-        return base::Error{EINVAL, "a pre-shared key has 1 to 4096 octets"};
+    if (psk.size() < kMinPskSize || psk.size() > kMaxPskSize) {
+        return base::Error{EINVAL, std::string("a pre-shared key has 16 to 4096 octets") + kGoodPsk};
     }
     auto made = TlsContextBuilder::make(level, true);
     if (!made.ok()) {
@@ -135,8 +138,8 @@ read_psk_file(const std::string& path)
     if (size > 0 && content->data()[size - 1] == '\r') {
         size--;
     }
-    if (size == 0 || size > kMaxPskSize) {
-        return base::Error{EINVAL, "pre-shared key " + path + " must hold 1 to 4096 octets"};
+    if (size < kMinPskSize || size > kMaxPskSize) {
+        return base::Error{EINVAL, "pre-shared key " + path + " must hold 16 to 4096 octets" + kGoodPsk};
     }
     return base::Secret(content->view().first(size));
 }

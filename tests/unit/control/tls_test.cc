@@ -192,7 +192,11 @@ TEST_F(TlsFilesTest, PskFile)
     EXPECT_FALSE(control::read_psk_file(dir_.write("blank", "\n")).ok());
     EXPECT_EQ(control::read_psk_file(dir_.file("gone")).error().text,
               "pre-shared key " + dir_.file("gone") + " does not exist: create it or correct its path");
-    EXPECT_FALSE(TlsContext::from_psk({}, ControlLevel::standard).ok());
+    auto shorter = control::read_psk_file(dir_.write("short", "0123456789abcde\n"));
+    ASSERT_FALSE(shorter.ok());
+    EXPECT_NE(shorter.error().text.find("openssl rand -hex 32"), std::string::npos) << shorter.error().text;
+    EXPECT_FALSE(TlsContext::from_psk(base::Bytes(15), ControlLevel::standard).ok());
+    EXPECT_TRUE(TlsContext::from_psk(base::Bytes(16), ControlLevel::standard).ok());
     EXPECT_FALSE(TlsContext::from_psk(base::Bytes(4097), ControlLevel::standard).ok());
 }
 

@@ -760,5 +760,20 @@ TEST_F(AgentTest, UnchangedConfigurationReadsNothingAgain)
     base::set_log_sink(nullptr);
 }
 
+TEST_F(AgentTest, ReloadKeepsTheTunnelOfAnInlineKey)
+{
+    for (Host* host : {&*a, &*b}) {
+        host->options().erase("remote_name");
+        host->options()["psk"] = "a pre-shared key in the database";
+    }
+    start();
+    expect_up();
+    auto before = a->sw->sas();
+    ASSERT_TRUE(a->agent->reload());
+    ASSERT_TRUE(a->agent->view());
+    EXPECT_EQ(a->sw->sas().size(), before.size());
+    EXPECT_EQ(a->state(), "up");
+}
+
 }  // namespace
 }  // namespace nvo3::agent
