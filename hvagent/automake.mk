@@ -8,6 +8,7 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/agent.h \
 	hvagent/config.cc \
 	hvagent/config.h \
+	hvagent/directory.cc \
 	hvagent/directory.h \
 	hvagent/keying.cc \
 	hvagent/keying.h \
@@ -29,7 +30,9 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/tsi.h \
 	hvagent/view.h \
 	hvagent/vn_pipeline.cc \
-	hvagent/vn_pipeline.h
+	hvagent/vn_pipeline.h \
+	hvagent/wanted_peers.cc \
+	hvagent/wanted_peers.h
 hvagent_libhvagent_a_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_CFLAGS) $(OPENSSL_CFLAGS)
 $(hvagent_libhvagent_a_OBJECTS): lib/control/control.pb.h
 
@@ -68,10 +71,12 @@ tests_unit_hvagent_tests_SOURCES = \
 	tests/support/fake_switch.h \
 	tests/unit/hvagent/agent_test.cc \
 	tests/unit/hvagent/config_test.cc \
+	tests/unit/hvagent/directory_test.cc \
 	tests/unit/hvagent/keying_test.cc \
 	tests/unit/hvagent/show_test.cc \
 	tests/unit/hvagent/tsi_test.cc \
-	tests/unit/hvagent/vn_pipeline_test.cc
+	tests/unit/hvagent/vn_pipeline_test.cc \
+	tests/unit/hvagent/wanted_peers_test.cc
 tests_unit_hvagent_tests_CPPFLAGS = $(hvagent_libhvagent_a_CPPFLAGS) $(GTEST_CFLAGS) \
 	-DNVO3_PKI='"$(abs_top_srcdir)/utilities/nvo3-pki"'
 tests_unit_hvagent_tests_LDADD = $(nvo3_hvagent_libs) $(PROTOBUF_LIBS) $(IPSEC_MB_LIBS) \

@@ -15,6 +15,7 @@ namespace nvo3::agent {
 namespace {
 
 constexpr uint16_t kDefaultPort = 6652;
+constexpr const char* kSeparators = ", \t";
 
 std::string_view trim(std::string_view text)
 {
@@ -37,6 +38,35 @@ bool is_any(const base::IpAddress& address)
     return address.is_unspecified() || address == *base::IpAddress::parse("0.0.0.0");
 }
 
+// ADDRESS, ADDRESS:PORT, [ADDRESS] or [ADDRESS]:PORT; 'port' is the default.
+bool parse_address_port(std::string_view text, base::IpAddress& address, uint16_t& port)
+{
+    std::string_view host = text, number;
+    if (text.starts_with('[')) {
+        auto close = text.find(']');
+        if (close == text.npos) {
+            return false;
+        }
+        host = text.substr(1, close - 1);
+        number = text.substr(close + 1);
+    } else if (auto colon = text.find(':'); colon != text.npos) {
+        host = text.substr(0, colon);
+        number = text.substr(colon);
+    }
+    if (!number.empty()) {
+        auto parsed = base::parse_number(number.substr(1), 65535);
+        if (number.front() != ':' || !parsed || *parsed == 0) {
+            return false;
+        }
+        port = static_cast<uint16_t>(*parsed);
+    }
+    auto parsed = base::IpAddress::parse(host);
+    if (parsed) {
+        address = *parsed;
+    }
+    return parsed.ok();
+}
+
 // ---- Open_vSwitch other_config ----
 
 class GlobalReader {
@@ -54,6 +84,8 @@ public:
         file("nvo3-crl", out_.crl);
         listen();
         role();
+        nvas();
+        bridge();
         level();
         uint64_t seconds = 3600;
         number("nvo3-rekey-seconds", 1, 86400, static_cast<uint64_t>(fallback_.rekey_after.count()), seconds);
@@ -113,33 +145,14 @@ private:
 
     bool parse_listen(std::string_view text)
     {
-        std::string_view host = text, port;
-        if (text.starts_with('[')) {
-            auto close = text.find(']');
-            if (close == text.npos) {
-                return false;
-            }
-            host = text.substr(1, close - 1);
-            port = text.substr(close + 1);
-        } else if (auto colon = text.find(':'); colon != text.npos) {
-            host = text.substr(0, colon);
-            port = text.substr(colon);
-        }
-        uint64_t number = kDefaultPort;
-        if (!port.empty()) {
-            auto parsed = base::parse_number(port.substr(1), 65535);
-            if (port.front() != ':' || !parsed || *parsed == 0) {
-                return false;
-            }
-            number = *parsed;
-        }
-        auto address = base::IpAddress::parse(host);
-        if (!address) {
+        base::IpAddress address;
+        uint16_t port = kDefaultPort;
+        if (!parse_address_port(text, address, port)) {
             return false;
         }
-        out_.listen_dual_stack = host == "::";
-        out_.listen_address = is_any(*address) ? base::IpAddress{} : *address;
-        out_.listen_port = static_cast<uint16_t>(number);
+        out_.listen_dual_stack = address.is_unspecified();
+        out_.listen_address = is_any(address) ? base::IpAddress{} : address;
+        out_.listen_port = port;
         return true;
     }
 
@@ -149,8 +162,40 @@ private:
         if (value && *value != "nve") {
             problem("other_config:nvo3-role=" + *value + " is not available; this agent works as nve");
         }
-        if (take("nvo3-nva")) {
-            problem("other_config:nvo3-nva is set, but this agent does not use an NVA yet; tunnel ports say who the peers are");
+    }
+
+    void nvas()
+    {
+        const std::string* value = take("nvo3-nva");
+        if (!value) {
+            return;
+        }
+        std::string_view rest = *value;
+        for (auto begin = rest.find_first_not_of(kSeparators); begin != rest.npos; begin = rest.find_first_not_of(kSeparators)) {
+            rest.remove_prefix(begin);
+            std::string_view text = rest.substr(0, rest.find_first_of(kSeparators));
+            rest.remove_prefix(text.size());
+            Endpoint nva;
+            if (!parse_address_port(text, nva.address, nva.port) || is_any(nva.address) || nva.address.is_multicast()) {
+                problem("other_config:nvo3-nva=" + *value + ": " + std::string(text) +
+                        " is not of the form ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT; the former list stays in force");
+                out_.nvas = fallback_.nvas;
+                return;
+            }
+            if (std::ranges::find(out_.nvas, nva) == out_.nvas.end()) {
+                out_.nvas.push_back(nva);
+            }
+        }
+    }
+
+    void bridge()
+    {
+        const std::string* value = take("nvo3-bridge");
+        if (value && value->empty()) {
+            problem("other_config:nvo3-bridge is empty: give the name of the integration bridge; " + fallback_.bridge + " stays in force");
+            out_.bridge = fallback_.bridge;
+        } else if (value) {
+            out_.bridge = *value;
         }
     }
 
@@ -302,10 +347,18 @@ private:
             }
         }
         const std::string* list = option("nvo3_vnis");
+        if (list && flow && *list == "nva") {
+            if (!tunnel_.flow_remote) {
+                return unusable("options:nvo3_vnis=nva needs remote_ip=flow, as the NVA says who the peers are");
+            }
+            tunnel_.nva = true;
+            tunnel_.vnis.assign(found.begin(), found.end());
+            return;
+        }
         if (list && !flow) {
             problem("options:nvo3_vnis is for key=flow only and is ignored");
         } else if (flow && !list) {
-            return refuse(&Tunnel::vnis, "options:key=flow needs nvo3_vnis, the list of VNIs that this port may carry");
+            return refuse(&Tunnel::vnis, "options:key=flow needs nvo3_vnis, the list of VNIs that this port may carry, or 'nva'");
         } else if (flow && !parse_list(*list, found)) {
             return refuse(&Tunnel::vnis, "options:nvo3_vnis=" + *list + " is not a comma-separated list of VNIs (0 to 16777215)");
         }
@@ -438,6 +491,29 @@ void settle_conflicts(Config& config)
     config.tunnels = std::move(usable);
 }
 
+// Two ports with one MAC in a network cannot both be reached; the first by name is.
+void read_vm_ports(const RawConfig& raw, Config& config)
+{
+    std::vector<const RawVmPort*> rows;
+    for (const RawVmPort& row : raw.vm_ports) {
+        rows.push_back(&row);
+    }
+    std::ranges::sort(rows, {}, &RawVmPort::name);
+    for (const RawVmPort* row : rows) {
+        auto tsi = parse_tsi(*row);
+        if (!tsi) {
+            config.problems.push_back({row->name, tsi.error().text});
+            continue;
+        }
+        auto same = std::ranges::find_if(config.tsis, [&](const Tsi& other) { return other.mac == tsi->mac && other.vn == tsi->vn; });
+        if (same != config.tsis.end()) {
+            config.problems.push_back({row->name, "external_ids:attached-mac=" + row->mac + " is that of port " + same->port + " in the same network"});
+            continue;
+        }
+        config.tsis.push_back(std::move(*tsi));
+    }
+}
+
 }  // namespace
 
 std::string to_string(const ChannelId& id)
@@ -467,6 +543,10 @@ std::shared_ptr<const Config> make_config(const RawConfig& raw, const Config* pr
         }
     }
     settle_conflicts(*config);
+    // Without an NVA the names of networks mean nothing to us.
+    if (!config->nvas.empty()) {
+        read_vm_ports(raw, *config);
+    }
     return config;
 }
 

@@ -61,7 +61,7 @@ struct DirectoryView {
 
 class Directory {
 public:
-    // What the NVA is asked for: all since these versions.
+    // What the NVA is asked for: all since these versions.  After session_up().
     control::proto::DirectoryRequest request() const;
 
     // A session with an NVA process begins (Hello.agent_instance).  Networks of
@@ -69,33 +69,41 @@ public:
     void session_up(uint64_t nva_instance);
 
     // True if the snapshot has changed.  EPROTO, with a sentence, for a message that
-    // does not fit what came before: the session is of no more use.
+    // does not fit what came before, or for more than a host can take: the session
+    // is of no more use, what was told until then stays.
     base::Result<bool> on_update(const control::proto::VnUpdate&);
     bool on_gone(const control::proto::VnGone&);
     bool on_ready();
     // No NVA is configured any more: all is forgotten.
     void clear();
 
-    std::shared_ptr<const DirectoryView> snapshot() const { return snapshot_; }
+    // Made when it is asked for: ask once for many messages.
+    std::shared_ptr<const DirectoryView> snapshot();
+
+    // More is refused: no confused NVA shall take this host's memory.
+    static constexpr size_t kMaxVns = 4096, kMaxMembers = 4096, kMaxMappings = 131072;
 
 private:
     struct Vn {
-        std::shared_ptr<const VnView> view;
+        VnView state;
+        std::shared_ptr<const VnView> view;     // of 'state'; null: to be made
         uint64_t version = 0;
-        bool told = false;      // in this session, or of the process that this session is with
+        // Told by the process that the session is with, or was.
+        bool told = false;
     };
     struct Step {               // of which not all parts have come
-        base::Vni vni{0};
-        uint64_t from = 0;
-        VnView view;
+        std::vector<control::proto::VnUpdate> parts;
+        size_t entries = 0;
     };
 
-    void publish();
+    base::Status begin(const control::proto::VnUpdate&);
+    base::Result<bool> adopt(const std::vector<control::proto::VnUpdate>& parts);
 
     uint64_t nva_instance_ = 0;
     std::map<base::Vni, Vn> vns_;
     std::optional<Step> step_;
-    std::shared_ptr<const DirectoryView> snapshot_ = std::make_shared<const DirectoryView>();
+    bool complete_ = false;
+    std::shared_ptr<const DirectoryView> snapshot_ = std::make_shared<const DirectoryView>();     // null: to be made
 };
 
 }  // namespace nvo3::agent

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "esp/drop_reason.h"
+#include "hvagent/wanted_peers.h"
 
 namespace nvo3::agent {
 
@@ -141,57 +142,9 @@ void Peers::report_changes(const Config* before)
     }
 }
 
-std::vector<ChannelId> Peers::channels_of(const Tunnel& tunnel) const
-{
-    std::vector<ChannelId> ids;
-    for (base::Vni vni : tunnel.vnis) {
-        ids.push_back({tunnel.encap, vni});
-    }
-    return ids;
-}
-
-std::map<base::IpAddress, PeerConfig> Peers::peer_configs() const
-{
-    std::map<base::IpAddress, PeerConfig> configs;
-    for (const Tunnel& tunnel : config_->tunnels) {
-        if (tunnel.flow_remote) {
-            continue;
-        }
-        PeerConfig& peer = configs[tunnel.remote];
-        peer.remote = tunnel.remote;
-        peer.local = tunnel.local;
-        peer.bind = tunnel.local;
-        if (peer.bind.is_unspecified() && !config_->listen_address.is_unspecified() &&
-            config_->listen_address.is_v4() == tunnel.remote.is_v4()) {
-            peer.bind = config_->listen_address;
-        }
-        peer.port = config_->listen_port;
-        peer.control_level = config_->control_level;
-        peer.remote_name = tunnel.remote_name;
-        peer.remote_cert = tunnel.remote_cert;
-        peer.psk = tunnel.psk;
-        peer.policy = {config_->rekey_after, config_->rekey_bytes};
-        peer.ports.push_back(tunnel.port);
-        for (const ChannelId& id : channels_of(tunnel)) {
-            ChannelConfig& channel = peer.channels[id];
-            channel.cipher = tunnel.cipher;     // ports that share a channel share the cipher, see config.cc
-            channel.replay_window = std::max(tunnel.replay_window, channel.replay_window);
-        }
-    }
-    // remote_ip=flow reaches every peer that another port names.
-    for (const Tunnel& tunnel : config_->tunnels) {
-        for (auto& [remote, peer] : configs) {
-            for (const ChannelId& id : tunnel.flow_remote ? channels_of(tunnel) : std::vector<ChannelId>{}) {
-                peer.channels.try_emplace(id, ChannelConfig{tunnel.cipher, tunnel.replay_window});
-            }
-        }
-    }
-    return configs;
-}
-
 void Peers::apply_peers()
 {
-    auto wanted = peer_configs();
+    auto wanted = wanted_peers(*config_, DirectoryView(), "").peers;
     std::erase_if(peers_, [&](const auto& entry) {
         auto it = wanted.find(entry.first);
         bool goes = it == wanted.end() || !entry.second->config().same_base(it->second);

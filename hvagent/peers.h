@@ -85,8 +85,6 @@ private:
     };
 
     Peer* find(const base::IpAddress&);
-    std::map<base::IpAddress, PeerConfig> peer_configs() const;
-    std::vector<ChannelId> channels_of(const Tunnel&) const;
     void apply_peers();
     void apply_credentials();
     std::vector<std::string> usable_pins() const;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "hvagent/peers.h"
+#include "hvagent/wanted_peers.h"
 
 namespace nvo3::agent {
 namespace {
@@ -63,7 +64,7 @@ PortState Peers::flow_port_state(const Tunnel& tunnel) const
     if (peers_.empty()) {
         return {"waiting", "flow", "no other port names a peer that remote_ip=flow could reach"};
     }
-    const auto channels = channels_of(tunnel);
+    const auto channels = channels_of(tunnel, DirectoryView());
     for (const auto& [remote, peer] : peers_) {
         const PortState& one = peer->port_state(tunnel.port, channels);
         if (one.state != "up" && state.state == "up") {
@@ -85,7 +86,7 @@ std::map<std::string, PortState> Peers::port_states() const
     }
     for (const Tunnel& tunnel : config_->tunnels) {
         auto peer = peers_.find(tunnel.remote);
-        states[tunnel.port] = tunnel.flow_remote || peer == peers_.end() ? flow_port_state(tunnel) : peer->second->port_state(tunnel.port, channels_of(tunnel));
+        states[tunnel.port] = tunnel.flow_remote || peer == peers_.end() ? flow_port_state(tunnel) : peer->second->port_state(tunnel.port, channels_of(tunnel, DirectoryView()));
     }
     for (const Problem& problem : config_->problems) {
         if (!problem.port.empty()) {

@@ -89,7 +89,7 @@ TEST(Config, BadGlobalValuesKeepTheFormerOnes)
     auto before = make_config(global({{"nvo3-rekey-seconds", "60"}, {"nvo3-control-level", "high"}, {"nvo3-listen", "192.0.2.1:7"}}), nullptr);
     for (const auto& [key, value] : StringMap{{"nvo3-rekey-seconds", "0"}, {"nvo3-control-level", "extreme"}, {"nvo3-listen", "x"},
                                               {"nvo3-control-rate", "many"}, {"nvo3-rekey-bytes", "-1"}, {"nvo3-role", "nva"},
-                                              {"nvo3-nva", "192.0.2.9"}, {"nvo3-rekey-second", "5"}}) {
+                                              {"nvo3-nva", "192.0.2.9:x"}, {"nvo3-bridge", ""}, {"nvo3-rekey-second", "5"}}) {
         RawConfig raw = global({{"nvo3-rekey-seconds", "60"}, {"nvo3-control-level", "high"}, {"nvo3-listen", "192.0.2.1:7"}});
         raw.other_config[key] = value;
         auto config = make_config(raw, before.get());
@@ -103,6 +103,82 @@ TEST(Config, BadGlobalValuesKeepTheFormerOnes)
     }
     // A removed key goes back to the default, not to the former value.
     EXPECT_EQ(make_config(global({}), before.get())->rekey_after, std::chrono::seconds(3600));
+}
+
+TEST(Config, Nvas)
+{
+    struct Row {
+        const char* text;
+        std::vector<std::string> nvas;      // empty: the former list stays
+    };
+    const Row rows[] = {
+        {"192.0.2.9", {"192.0.2.9 6654"}},
+        {"192.0.2.9:7000", {"192.0.2.9 7000"}},
+        {"[fd00::9]", {"fd00::9 6654"}},
+        {"[fd00::9]:1", {"fd00::9 1"}},
+        {"192.0.2.9,192.0.2.8:7", {"192.0.2.9 6654", "192.0.2.8 7"}},
+        {" 192.0.2.9 ,, [fd00::9]:1 192.0.2.9:6654 ", {"192.0.2.9 6654", "fd00::9 1"}},
+        {"192.0.2.9 nva1", {}},
+        {"fd00::9", {}},
+        {"192.0.2.9:", {}},
+        {"192.0.2.9:0", {}},
+        {"[fd00::9", {}},
+        {"0.0.0.0", {}},
+        {"239.0.0.1", {}},
+    };
+    auto before = make_config(global({{"nvo3-nva", "192.0.2.1"}}), nullptr);
+    for (const Row& row : rows) {
+        auto config = make_config(global({{"nvo3-nva", row.text}}), before.get());
+        std::vector<std::string> nvas;
+        for (const Endpoint& nva : config->nvas) {
+            nvas.push_back(nva.address.to_string() + " " + std::to_string(nva.port));
+        }
+        EXPECT_EQ(nvas, row.nvas.empty() ? std::vector<std::string>{"192.0.2.1 6654"} : row.nvas) << row.text;
+        EXPECT_EQ(config->problems.size(), row.nvas.empty() ? 1u : 0u) << row.text;
+    }
+    EXPECT_TRUE(make_config(global({{"nvo3-nva", " , "}}), before.get())->nvas.empty());
+    EXPECT_TRUE(make_config(global({}), before.get())->nvas.empty());
+}
+
+TEST(Config, Bridge)
+{
+    auto before = make_config(global({{"nvo3-bridge", "br1"}}), nullptr);
+    EXPECT_EQ(before->bridge, "br1");
+    EXPECT_EQ(make_config(global({}), before.get())->bridge, "br-int");
+}
+
+TEST(Config, PortOfTheDirectory)
+{
+    auto config = make_config(one_tunnel({{"remote_ip", "flow"}, {"key", "flow"}, {"nvo3_vnis", "nva"}}), nullptr);
+    ASSERT_EQ(config->tunnels.size(), 1u);
+    EXPECT_TRUE(config->tunnels[0].nva);
+    EXPECT_TRUE(config->tunnels[0].vnis.empty());
+    EXPECT_TRUE(config->problems.empty());
+    // The directory says who the peers are, so a port with one of its own is a mistake.
+    config = make_config(one_tunnel({{"key", "flow"}, {"nvo3_vnis", "nva"}}), config.get());
+    EXPECT_TRUE(config->tunnels.empty());
+    EXPECT_TRUE(says(*config, "remote_ip=flow"));
+}
+
+TEST(Config, TenantInterfaces)
+{
+    auto port = [](std::string name, std::string mac, std::string vn = "blue") {
+        return RawVmPort{std::move(name), 1, std::move(vn), "", std::move(mac), ""};
+    };
+    RawConfig raw = global({{"nvo3-nva", "192.0.2.9"}});
+    raw.vm_ports = {port("vm3", "52:54:00:00:00:01"), port("vm2", "nothing"), port("vm1", "52:54:00:00:00:01"),
+                    port("vm4", "52:54:00:00:00:01", "red")};
+    auto config = make_config(raw, nullptr);
+    ASSERT_EQ(config->tsis.size(), 2u);
+    EXPECT_EQ(config->tsis[0].port, "vm1") << "the first by name has the MAC";
+    EXPECT_EQ(config->tsis[1].port, "vm4");
+    ASSERT_EQ(config->problems.size(), 2u);
+    EXPECT_EQ(config->problems[0].port, "vm2");
+    EXPECT_EQ(config->problems[1].port, "vm3");
+    EXPECT_TRUE(says(*config, "that of port vm1"));
+    raw.other_config.clear();
+    config = make_config(raw, nullptr);
+    EXPECT_TRUE(config->tsis.empty() && config->problems.empty()) << "without an NVA networks have no names";
 }
 
 TEST(Config, Networks)
