@@ -685,7 +685,7 @@ public:
 
     base::Status admit(control::Session&) override { return {}; }
     void on_open(control::Session& session) override { speak_(session); }
-    bool vn_allowed(control::Session&, base::Vni, base::Encap) override { return true; }
+    bool vn_allowed(control::Session&, base::Vni, std::optional<base::Encap>) override { return true; }
     void on_message(control::Session&, const control::Envelope&) override {}
     void on_vn_refused(control::Session&, const control::Envelope&) override {}
     void on_closed(control::Session&, const control::CloseInfo& info) override { closed = info; }
