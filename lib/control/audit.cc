@@ -23,7 +23,11 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kModule = "audit";
 constexpr size_t kMaxText = 512;
-constexpr Rate kFloodRate{100, 200};
+// Of one kind from one address (IPv6: its /64), and of one kind in all.  The first
+// is well below the second: one address alone never gets there.
+constexpr Rate kAddressRate{20, 200};
+constexpr Rate kKindRate{100, 1000};
+constexpr size_t kAddresses = 1024;
 
 // DEL and what is not ASCII; JSON itself escapes the other control characters.
 std::string
@@ -145,14 +149,22 @@ AuditLog::write(const AuditEvent& event)
     int error = 0;
     {
         const std::lock_guard lock(mutex_);
-        auto [flood, fresh] =
-            floods_.try_emplace(event.kind, Flood{TokenBucket(kFloodRate, clock_), 0});
-        if (!flood->second.bucket.take()) {
-            flood->second.suppressed++;
+        const auto [found, fresh] = floods_.try_emplace(
+            event.kind, Flood{AddressLimiter(kAddressRate, kAddresses, clock_), TokenBucket(kKindRate, clock_)});
+        Flood& flood = found->second;
+        const auto suppressed = flood.each.pass(event.address);
+        if (!suppressed) {
             return;
         }
-        if (const uint64_t suppressed = std::exchange(flood->second.suppressed, 0)) {
-            object["suppressed"] = suppressed;
+        if (!flood.all.take()) {
+            flood.suppressed += 1 + *suppressed;
+            return;
+        }
+        if (*suppressed) {
+            object["suppressed"] = *suppressed;
+        }
+        if (const uint64_t of_all = std::exchange(flood.suppressed, 0)) {
+            object["suppressed_of_all"] = of_all;
         }
         // Broken UTF-8 of a peer must not throw here.
         std::string line = object.dump(-1, ' ', true, Json::error_handler_t::replace);

@@ -63,9 +63,10 @@ public:
                                                         const base::Clock& clock);
 
     // Never fails: if the file cannot be written the ring has the event, and
-    // the program's log says once that the file is gone.  More than 100 of one
-    // kind a second are counted instead; the count is in "suppressed" of
-    // the next line of that kind.
+    // the program's log says once that the file is gone.  More than 20 of one
+    // kind and address a second are counted instead; the count is in "suppressed"
+    // of the next line of both.  So one who floods hides nothing of others.  Not
+    // more than 100 of one kind are written either ("suppressed_of_all").
     void write(const AuditEvent& event);
 
     // After a rotation.  On failure the old file stays in use.
@@ -78,8 +79,9 @@ private:
     AuditLog(std::string path, const base::Clock& clock);
 
     struct Flood {
-        TokenBucket bucket;
-        uint64_t suppressed = 0;
+        AddressLimiter each;
+        TokenBucket all;
+        uint64_t suppressed = 0;    // by 'all'
     };
 
     const std::string path_;

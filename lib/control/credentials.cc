@@ -45,7 +45,7 @@ bool Credentials::refresh(bool force)
         return false;
     }
     stamp_ = std::move(now);
-    auto loaded = load_();
+    auto loaded = load_(context_);
     if (!loaded) {
         problem_ = loaded.error().text;
         if (loaded.error().code != ENOKEY || !context_) {
@@ -54,7 +54,11 @@ bool Credentials::refresh(bool force)
         context_.reset();
         return true;
     }
-    problem_.clear();
+    problem_ = (*loaded)->problem();
+    // Tried again for its problem and nothing new: no session need be looked at.
+    if (!force && context_ && (*loaded)->same_material(*context_)) {
+        return false;
+    }
     return std::exchange(context_, *loaded) != *loaded;
 }
 
@@ -65,7 +69,7 @@ Credentials certificate_credentials(const TlsFiles& files, const FileNames& name
         paths.push_back(files.crl);
     }
     paths.insert(paths.end(), files.pinned.begin(), files.pinned.end());
-    return Credentials(std::move(paths), [files, names, level, role]() -> base::Result<ContextPtr> {
+    return Credentials(std::move(paths), [files, names, level, role](const ContextPtr& former) -> base::Result<ContextPtr> {
         auto unset = [](const char* name) { return base::Error{ENOKEY, std::string(name) + " is not set: give the path of a PEM file"}; };
         if (files.certificate.empty()) {
             return unset(names.certificate);
@@ -76,12 +80,7 @@ Credentials certificate_credentials(const TlsFiles& files, const FileNames& name
         if (files.ca_cert.empty() && files.pinned.empty()) {
             return unset(names.ca_cert);
         }
-        auto context = TlsContext::from_files(files, level);
-        if (context && (*context)->own_identity().role != role) {
-            return base::Error{EACCES, "certificate " + files.certificate + " is for the role " +
-                                           to_string((*context)->own_identity().role) + ", this daemon works as " + to_string(role)};
-        }
-        return context;
+        return TlsContext::from_files(files, level, role, former.get());
     });
 }
 
@@ -95,14 +94,14 @@ Credentials psk_credentials(const std::string& psk, ControlLevel level)
     if (!is_psk_file(psk)) {
         // Read again it is the same context, as with a file.
         auto context = TlsContext::from_psk({reinterpret_cast<const uint8_t*>(psk.data()), psk.size()}, level);
-        return Credentials({}, [context] { return context; });
+        return Credentials({}, [context](const ContextPtr&) { return context; });
     }
     // The same key gives the same context: only another key ends what was agreed.
     struct Loaded {
         base::Secret key;
         ContextPtr context;
     };
-    return Credentials({psk}, [psk, level, last = std::make_shared<Loaded>()]() -> base::Result<ContextPtr> {
+    return Credentials({psk}, [psk, level, last = std::make_shared<Loaded>()](const ContextPtr&) -> base::Result<ContextPtr> {
         auto key = read_psk_file(psk);
         if (!key) {
             return key.error();

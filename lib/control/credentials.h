@@ -22,7 +22,8 @@ using ContextPtr = std::shared_ptr<const TlsContext>;
 
 class Credentials {
 public:
-    using Load = std::function<base::Result<ContextPtr>()>;
+    // Gets context(), from which it may take what it cannot read any more.
+    using Load = std::function<base::Result<ContextPtr>(const ContextPtr& former)>;
 
     Credentials() = default;
     // 'files' are what 'load' reads; nothing is read before refresh().
@@ -31,7 +32,8 @@ public:
     // Loads again if a file has changed since, if the last load failed, or if
     // 'force'.  True if context() is another one than before.  A failed load
     // sets problem() and keeps the context, unless the error is ENOKEY: nothing
-    // is configured any more.
+    // is configured any more.  One that works in part (TlsContext::problem())
+    // sets both.
     bool refresh(bool force);
 
     const ContextPtr& context() const { return context_; }      // null: none yet

@@ -17,6 +17,8 @@ using boost::asio::ip::tcp;
 constexpr const char* kModule = "listener";
 // After an error of accept(), say no file descriptor left.
 constexpr std::chrono::milliseconds kAcceptPause{200};
+// A refused connection costs its maker nothing: how often it may cost a line.
+constexpr Rate kRefusalsTold{1.0 / 60, 1};
 
 }  // namespace
 
@@ -28,6 +30,8 @@ struct Listener::Impl : std::enable_shared_from_this<Impl> {
           acceptor(io),
           pause(io),
           rate(options.handshakes_per_address, options.addresses,
+               options.clock ? *options.clock : base::system_clock()),
+          told(kRefusalsTold, options.addresses,
                options.clock ? *options.clock : base::system_clock())
     {
     }
@@ -58,6 +62,7 @@ struct Listener::Impl : std::enable_shared_from_this<Impl> {
     tcp::acceptor acceptor;
     boost::asio::steady_timer pause;
     AddressLimiter rate;
+    AddressLimiter told;
     size_t at_once = 0;
     std::unordered_map<base::IpAddress, size_t> sources;  // As many as at_once at most.
     bool stopped = false;
@@ -170,9 +175,13 @@ Listener::Impl::take(tcp::socket socket)
 void
 Listener::Impl::refuse(const base::IpAddress& remote, const std::string& reason)
 {
-    if (refused) {
-        refused(remote, reason);
+    const auto untold = told.pass(remote);
+    if (!untold || !refused) {
+        return;
     }
+    refused(remote, *untold == 0 ? reason
+                                 : reason + " (" + std::to_string(*untold) +
+                                       " more connections of this address were refused before)");
 }
 
 Listener::Listener(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -42,7 +42,8 @@ public:
     };
     using Factory = std::function<base::Result<Accepted>(const base::IpAddress& remote,
                                                          const base::IpAddress& local)>;
-    // A connection that was closed at once, and why: for the audit log.
+    // A connection that was closed at once, and why: for the audit log.  Once a
+    // minute for each source at most; the reason then counts those between.
     using Refused = std::function<void(const base::IpAddress& remote, const std::string& reason)>;
 
     // Opens the socket; an error names the address and what is wrong with it.

@@ -58,9 +58,12 @@ at_end_of_pem()
     return ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
 }
 
+// With 'damaged', broken blocks are counted there and left out, as long as one
+// is good.
 template <class Ptr, class Read>
 base::Result<std::vector<Ptr>>
-load_all(const std::string& path, const char* what, const char* block, Read read)
+load_all(const std::string& path, const char* what, const char* block, Read read,
+         size_t* damaged = nullptr)
 {
     auto content = read_file(path, what);
     if (!content.ok()) {
@@ -69,12 +72,22 @@ load_all(const std::string& path, const char* what, const char* block, Read read
     BioPtr bio = bio_of(*content);
     std::vector<Ptr> result;
     ERR_clear_error();
-    while (Ptr item{read(bio.get())}) {
-        result.push_back(std::move(item));
+    size_t broken = 0;
+    for (;;) {
+        if (Ptr item{read(bio.get())}) {
+            result.push_back(std::move(item));
+        } else if (at_end_of_pem()) {
+            break;
+        } else {
+            broken++;   // The next call reads on behind what it could not use.
+        }
     }
-    // A broken block in the middle must not pass for the end: half a CRL or
-    // half a list of authorities is not what the operator wrote.
-    if (!at_end_of_pem()) {
+    // A broken block in the middle must not pass for the end: half a list of
+    // authorities is not what the operator wrote.
+    if (damaged) {
+        *damaged = broken;
+    }
+    if (broken && (!damaged || result.empty())) {
         return base::Error{EINVAL, std::string(what) + " " + path +
                                        " has a damaged PEM block: write the file anew"};
     }
@@ -155,11 +168,11 @@ load_certificates(const std::string& path, const char* what)
 }
 
 base::Result<std::vector<CrlPtr>>
-load_crls(const std::string& path)
+load_crls(const std::string& path, size_t* damaged)
 {
     return load_all<CrlPtr>(path, "CRL", "BEGIN X509 CRL", [](BIO* bio) {
         return PEM_read_bio_X509_CRL(bio, nullptr, nullptr, nullptr);
-    });
+    }, damaged);
 }
 
 base::Result<KeyPtr>

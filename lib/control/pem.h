@@ -33,7 +33,8 @@ base::Result<base::Secret> read_file(const std::string& path, const char* what);
 // At least one.
 base::Result<std::vector<CertificatePtr>> load_certificates(const std::string& path,
                                                             const char* what);
-base::Result<std::vector<CrlPtr>> load_crls(const std::string& path);
+// Broken blocks beside good ones are left out and counted in 'damaged'.
+base::Result<std::vector<CrlPtr>> load_crls(const std::string& path, size_t* damaged);
 // Warns in the log if others than owner and group may read it.
 base::Result<KeyPtr> load_private_key(const std::string& path);
 

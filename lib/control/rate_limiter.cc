@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace nvo3::control {
 namespace {
@@ -93,22 +94,27 @@ AddressLimiter::AddressLimiter(Rate rate, size_t max_entries, const base::Clock&
 {
 }
 
-bool
-AddressLimiter::allow(const base::IpAddress& address)
+std::optional<uint64_t>
+AddressLimiter::pass(const base::IpAddress& address)
 {
     const base::IpAddress key = source_of(address);
     const auto found = entries_.find(key);
     if (found != entries_.end()) {
         order_.splice(order_.begin(), order_, found->second);
-        return order_.front().bucket.take();
+    } else {
+        if (entries_.size() >= max_entries_) {
+            entries_.erase(order_.back().key);
+            order_.pop_back();
+        }
+        order_.push_front(Entry{key, TokenBucket(rate_, clock_)});
+        entries_.emplace(key, order_.begin());
     }
-    if (entries_.size() >= max_entries_) {
-        entries_.erase(order_.back().key);
-        order_.pop_back();
+    Entry& entry = order_.front();
+    if (!entry.bucket.take()) {
+        entry.held_back++;
+        return std::nullopt;
     }
-    order_.push_front(Entry{key, TokenBucket(rate_, clock_)});
-    entries_.emplace(key, order_.begin());
-    return order_.front().bucket.take();
+    return std::exchange(entry.held_back, 0);
 }
 
 }  // namespace nvo3::control

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <list>
+#include <optional>
 #include <unordered_map>
 
 #include "base/clock.h"
@@ -51,13 +52,17 @@ class AddressLimiter {
 public:
     AddressLimiter(Rate rate, size_t max_entries, const base::Clock& clock);
 
-    bool allow(const base::IpAddress& address);
+    bool allow(const base::IpAddress& address) { return pass(address).has_value(); }
+    // Nothing if the address is held back; else how often it was since it last
+    // passed (what is forgotten with it does not count).
+    std::optional<uint64_t> pass(const base::IpAddress& address);
     size_t size() const noexcept { return entries_.size(); }
 
 private:
     struct Entry {
         base::IpAddress key;
         TokenBucket bucket;
+        uint64_t held_back = 0;
     };
 
     const base::Clock& clock_;

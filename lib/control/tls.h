@@ -57,8 +57,15 @@ public:
     // Each failure is one sentence that names the file and what to do: missing,
     // unreadable, not PEM, expired, not yet valid, key that does not match,
     // certificate not of this CA, revoked, CRL unreadable or expired.
+    // A CA that has expired is left out; a CA whose CRL is stale, damaged or not
+    // there has its certificates refused: problem() says so.
+    // 'role', if given, is what the own certificate must be for.  With 'former',
+    // what cannot be read any more (own certificate and key, CAs, CRLs, each for
+    // itself) is taken from there, so that a new CRL counts whatever else is
+    // broken; problem() says what.
     static base::Result<std::shared_ptr<const TlsContext>> from_files(
-        const TlsFiles& files, ControlLevel level);
+        const TlsFiles& files, ControlLevel level, std::optional<Role> role = {},
+        const TlsContext* former = nullptr);
 
     // 'psk' is an octet string of 16 to 4096; it is wiped by the
     // caller.  Ephemeral Diffie-Hellman is always mixed in (psk_dhe_ke).  A PSK
@@ -74,6 +81,10 @@ public:
     ControlLevel level() const noexcept { return level_; }
     // Own name, role and end.  Only if !is_psk().
     const PeerIdentity& own_identity() const noexcept { return own_; }
+    // What of the files is not used, in sentences; empty: all is.
+    const std::string& problem() const noexcept { return problem_; }
+    // Whether both hold the same certificates and CRLs and are of one level.
+    bool same_material(const TlsContext& other) const;
 
     // Whether a peer with these certificates would be let in now: after a
     // reload, for the sessions made under an older context.  The error is the
@@ -92,6 +103,8 @@ private:
     PeerIdentity own_;
     std::vector<Fingerprint> authorities_;  // of ca_cert: anchors that may vouch for names
     std::vector<Fingerprint> pinned_;       // may vouch for themselves only
+    std::vector<Fingerprint> material_;     // own chain, CAs, pinned, CRLs
+    std::string problem_;
     std::unique_ptr<base::Secret> psk_;
     ControlLevel level_ = ControlLevel::standard;
 };

@@ -8,6 +8,7 @@
 
 #include <openssl/x509_vfy.h>
 
+#include "control/pem.h"
 #include "control/tls.h"
 
 namespace nvo3::control {
@@ -22,10 +23,25 @@ struct StoreContextDeleter {
 class TlsContextBuilder {
 public:
     static base::Result<std::shared_ptr<TlsContext>> make(ControlLevel level, bool psk);
-    static base::Status load_own(TlsContext* context, const TlsFiles& files);
-    static base::Status load_trust(TlsContext* context, const TlsFiles& files);
-    static base::Status load_crl(TlsContext* context, const TlsFiles& files);
-    static base::Status verify_own(TlsContext* context, const TlsFiles& files);
+    // The parts of from_files().
+    struct Own {
+        std::vector<CertificatePtr> certificates;   // leaf first
+        KeyPtr key;
+        PeerIdentity identity;
+    };
+    static base::Result<Own> load_own(const TlsFiles& files, std::optional<Role> role);
+    static base::Status load_authorities(TlsContext* context, const TlsFiles& files);
+    static base::Status load_pinned(TlsContext* context, const std::string& path);
+    static base::Status load_crls(TlsContext* context, const TlsFiles& files);
+    static base::Status verify_own(const TlsContext& context, const Own& own, const TlsFiles& files);
+    static base::Status use_own(TlsContext* context, const Own& own, const TlsFiles& files);
+    // The same from another context.
+    static Own own_of(const TlsContext& former);
+    static void keep_authorities(TlsContext* context, const TlsContext& former);
+    static void keep_crls(TlsContext* context, const TlsContext& former);
+    static void add_authority(TlsContext* context, X509* certificate);
+    static void add_crl(TlsContext* context, X509_CRL* crl);
+    static void add_problem(TlsContext* context, const std::string& sentence);
     static void set_psk(TlsContext* context, base::ByteView psk);
 
     static int allow_pinned_without_crl(int ok, X509_STORE_CTX* ctx);

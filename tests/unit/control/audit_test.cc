@@ -109,6 +109,44 @@ TEST_F(AuditTest, FloodIsCounted)
     EXPECT_FALSE(Json::parse(lines().back()).contains("suppressed"));
 }
 
+TEST_F(AuditTest, FloodOfOneAddressHidesNoOther)
+{
+    auto log = AuditLog::open(path_, clock_);
+    const auto refused = [&](const char* address) {
+        AuditEvent event{.kind = AuditKind::refused};
+        event.address = *base::IpAddress::parse(address);
+        (*log)->write(event);
+    };
+    for (int second = 0; second < 100; second++) {
+        for (int i = 0; i < 500; i++) {
+            refused("192.0.2.66");
+        }
+        clock_.advance(1s);
+    }
+    const size_t of_one = lines().size();
+    EXPECT_LE(of_one, 200u + 100 * 20);
+    refused("192.0.2.2");
+    EXPECT_EQ(lines().size(), of_one + 1);
+    EXPECT_EQ(Json::parse(lines().back())["address"], "192.0.2.2");
+    EXPECT_FALSE(Json::parse(lines().back()).contains("suppressed"));
+    refused("192.0.2.66");
+    EXPECT_GT(Json::parse(lines().back())["suppressed"], 400);
+}
+
+TEST_F(AuditTest, FloodOfManyAddressesIsBounded)
+{
+    auto log = AuditLog::open(path_, clock_);
+    AuditEvent event{.kind = AuditKind::refused};
+    for (uint32_t i = 0; i < 5000; i++) {
+        event.address = *base::IpAddress::parse("10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250));
+        (*log)->write(event);
+    }
+    EXPECT_EQ(lines().size(), 1000u);
+    clock_.advance(1s);
+    (*log)->write(event);
+    EXPECT_EQ(Json::parse(lines().back())["suppressed_of_all"], 4000);
+}
+
 TEST_F(AuditTest, RingKeepsTheLast)
 {
     auto log = AuditLog::open("", clock_);

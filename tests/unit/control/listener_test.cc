@@ -4,6 +4,7 @@
 // again (REQ 6, REQ 7).
 #include <boost/asio/read.hpp>
 
+#include "fake_clock.h"
 #include "session_fixture.h"
 
 namespace nvo3::tests {
@@ -104,6 +105,29 @@ TEST_F(ListenerTest, UnwantedAddressGetsNothing)
     auto socket = dial();
     EXPECT_EQ(octets_until_end(*socket), 0);
     EXPECT_EQ(listener_refused, std::vector<std::string>{"no tunnel to this address"});
+}
+
+TEST_F(ListenerTest, RefusalsOfOneSourceAreToldOnceAMinute)
+{
+    FakeClock clock;
+    listener_options.clock = &clock;
+    factory = []() -> base::Result<control::Listener::Accepted> { return base::Error{EPERM, "no tunnel"}; };
+    listen(nullptr);
+    for (int i = 0; i < 50; i++) {
+        auto socket = dial();
+        ASSERT_EQ(octets_until_end(*socket), 0);
+    }
+    EXPECT_EQ(listener_refused, std::vector<std::string>{"no tunnel"});
+    // Another one is told all the same.
+    tcp::socket other(io, tcp::endpoint(boost::asio::ip::make_address("127.0.0.2"), 0));
+    other.connect(server_endpoint());
+    ASSERT_EQ(octets_until_end(other), 0);
+    EXPECT_EQ(listener_refused.size(), 2u);
+    clock.advance(61s);
+    auto socket = dial();
+    ASSERT_EQ(octets_until_end(*socket), 0);
+    ASSERT_EQ(listener_refused.size(), 3u);
+    EXPECT_EQ(listener_refused.back(), "no tunnel (49 more connections of this address were refused before)");
 }
 
 TEST_F(ListenerTest, HandshakesAtOnceFromOneAddress)

@@ -8,6 +8,9 @@
 #include <openssl/pem.h>
 #include <sys/stat.h>
 
+#include <fstream>
+
+#include "control/credentials.h"
 #include "test_pki.h"
 
 namespace nvo3::tests {
@@ -168,6 +171,167 @@ TEST_F(TlsFilesTest, Crls)
     good_.crl = ca_.crl("mine.pem", {&hv1_});
     EXPECT_EQ(error(good_), "certificate " + hv1_.certificate_path + " is revoked by CRL " + good_.crl +
                                 ": get another certificate");
+}
+
+// ---- What is partly broken ----
+
+std::string content(const std::string& path)
+{
+    std::ifstream in(path);
+    return {std::istreambuf_iterator<char>(in), {}};
+}
+
+// Why a peer is refused; empty if it is let in.
+std::string refusal(const TlsContext& context, const Leaf& peer)
+{
+    control::CertificateChain chain;
+    X509_up_ref(peer.certificate.get());
+    chain.emplace_back(peer.certificate.get());
+    const base::Status status = context.reverify(chain);
+    return status.ok() ? "" : status.error().text;
+}
+
+bool holds(const std::string& text, const std::string& part)
+{
+    return text.find(part) != std::string::npos;
+}
+
+TEST_F(TlsFilesTest, CaThatExpiredIsLeftOut)
+{
+    const TestCa old(dir_, "old CA", -60);
+    good_.ca_cert = dir_.write("cas", content(old.path()) + content(ca_.path()));
+    const auto context = TlsContext::from_files(good_, ControlLevel::standard);
+    ASSERT_TRUE(context.ok()) << context.error().text;
+    EXPECT_TRUE(holds((*context)->problem(), "CA certificate " + good_.ca_cert + " expired at 20")) << (*context)->problem();
+    EXPECT_EQ(refusal(**context, ca_.host("hv2")), "");
+    EXPECT_NE(refusal(**context, old.host("hv3")), "");
+}
+
+TEST_F(TlsFilesTest, NewCrlCountsWhateverElseIsBroken)
+{
+    const Leaf gone = ca_.host("gone"), hv2 = ca_.host("hv2"), nva = ca_.host("nva", "nva");
+    good_.crl = ca_.crl("old.pem", {});
+    const auto former = TlsContext::from_files(good_, ControlLevel::standard, control::Role::nve);
+    ASSERT_TRUE(former.ok()) << former.error().text;
+    EXPECT_EQ((*former)->problem(), "");
+    EXPECT_EQ(refusal(**former, gone), "");
+    const TestCa old(dir_, "old CA", -60);
+    const Leaf late = leaf("late", -7200, -60), foreign = other_.host("foreign");
+    const struct {
+        const char* description;
+        TlsFiles files;
+        std::string problem;
+    } rows[] = {
+        {"own certificate not there", {dir_.file("none"), hv1_.key_path, ca_.path(), "", {}}, "does not exist"},
+        {"key of another", {hv1_.certificate_path, hv2.key_path, ca_.path(), "", {}}, "does not belong to"},
+        {"own certificate expired", {late.certificate_path, late.key_path, ca_.path(), "", {}}, "expired at"},
+        {"own certificate of another CA", {foreign.certificate_path, foreign.key_path, ca_.path(), "", {}}, "is not issued by"},
+        {"own certificate of another role", {nva.certificate_path, nva.key_path, ca_.path(), "", {}}, "is for the role nva"},
+        {"CAs not there", {hv1_.certificate_path, hv1_.key_path, dir_.file("none"), "", {}}, "does not exist"},
+        {"CAs damaged", {hv1_.certificate_path, hv1_.key_path, dir_.write("cas", content(ca_.path()) + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "", {}}, "damaged"},
+        {"CA expired", {hv1_.certificate_path, hv1_.key_path, old.path(), "", {}}, "expired at"},
+        {"pinned certificate not there", {hv1_.certificate_path, hv1_.key_path, ca_.path(), "", {dir_.file("none")}}, "does not exist"},
+        {"all of it", {dir_.file("none"), dir_.file("none"), dir_.file("none"), "", {}}, "does not exist"},
+        {"own certificate revoked as well", good_, "is revoked by CRL"},
+    };
+    for (const auto& row : rows) {
+        SCOPED_TRACE(row.description);
+        TlsFiles files = row.files;
+        files.crl = ca_.crl("new.pem", {&gone, files.certificate == hv1_.certificate_path && row.files.crl == good_.crl ? &hv1_ : &gone});
+        EXPECT_FALSE(TlsContext::from_files(files, ControlLevel::standard, control::Role::nve).ok());
+        const auto now = TlsContext::from_files(files, ControlLevel::standard, control::Role::nve, former->get());
+        ASSERT_TRUE(now.ok()) << now.error().text;
+        EXPECT_TRUE(holds((*now)->problem(), row.problem)) << (*now)->problem();
+        EXPECT_EQ(refusal(**now, gone), "the certificate 'gone' is revoked");
+        EXPECT_EQ(refusal(**now, hv2), "");
+        EXPECT_EQ((*now)->own_identity().name, "hv1");
+        EXPECT_EQ((*now)->own_identity().fingerprint, (*former)->own_identity().fingerprint);
+        EXPECT_EQ(SSL_CTX_check_private_key((*now)->native()), 1);
+    }
+}
+
+TEST_F(TlsFilesTest, UnreadableCrlKeepsTheFormerOne)
+{
+    const Leaf gone = ca_.host("gone"), hv2 = ca_.host("hv2");
+    good_.crl = ca_.crl("crl.pem", {&gone});
+    const auto former = TlsContext::from_files(good_, ControlLevel::standard);
+    ASSERT_TRUE(former.ok()) << former.error().text;
+    for (const std::string& path : {dir_.file("none"), dir_.write("text", "no CRL\n"), other_.crl("other.pem", {})}) {
+        SCOPED_TRACE(path);
+        good_.crl = path;
+        const auto now = TlsContext::from_files(good_, ControlLevel::standard, {}, former->get());
+        ASSERT_TRUE(now.ok()) << now.error().text;
+        EXPECT_NE((*now)->problem(), "");
+        EXPECT_EQ(refusal(**now, gone), "the certificate 'gone' is revoked");
+        EXPECT_EQ(refusal(**now, hv2), "");
+    }
+}
+
+TEST_F(TlsFilesTest, CrlCountsForItsCaAlone)
+{
+    good_.ca_cert = dir_.write("cas", content(ca_.path()) + content(other_.path()));
+    const Leaf hv2 = ca_.host("hv2"), gone = ca_.host("gone"), hv3 = other_.host("hv3");
+    const std::string mine = content(ca_.crl("mine.pem", {&gone}));
+    const TestCa third(dir_, "third CA");
+    const std::string damaged = "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n";
+    const struct {
+        const char* description;
+        std::string crls, problem, refusal;
+    } rows[] = {
+        {"good", mine + content(other_.crl("1.pem", {})), "", ""},
+        {"none", mine, "", "the CRL file has none of the CA that issued the certificate 'hv3': add it"},
+        {"stale", content(other_.crl("2.pem", {}, -60, -7200)) + mine, "expired at", "the CRL has expired, so the certificate 'hv3' cannot be judged: renew the CRL"},
+        {"early", content(other_.crl("3.pem", {}, 7200, 3600)) + mine, "is not valid before", "the CRL is not valid yet, so the certificate 'hv3' cannot be judged: check this host's clock"},
+        {"of another CA", content(third.crl("4.pem", {})) + mine, "is not signed by", "the CRL file has none of the CA that issued the certificate 'hv3': add it"},
+        {"damaged first", damaged + mine, "damaged", "the CRL file has none of the CA that issued the certificate 'hv3': add it"},
+        {"damaged last", mine + damaged, "damaged", "the CRL file has none of the CA that issued the certificate 'hv3': add it"},
+    };
+    for (const auto& row : rows) {
+        SCOPED_TRACE(row.description);
+        good_.crl = dir_.write("crls", row.crls);
+        const auto context = TlsContext::from_files(good_, ControlLevel::standard);
+        ASSERT_TRUE(context.ok()) << context.error().text;
+        EXPECT_TRUE(row.problem.empty() ? (*context)->problem().empty() : holds((*context)->problem(), row.problem)) << (*context)->problem();
+        EXPECT_EQ(refusal(**context, hv2), "");
+        EXPECT_EQ(refusal(**context, gone), "the certificate 'gone' is revoked");
+        EXPECT_EQ(refusal(**context, hv3), row.refusal);
+    }
+}
+
+// A problem is looked at again and again; sessions only when something has changed.
+TEST_F(TlsFilesTest, CredentialsInPartAreTriedAgain)
+{
+    const Leaf gone = ca_.host("gone");
+    good_.certificate = dir_.write("own", content(hv1_.certificate_path));
+    good_.crl = ca_.crl("crl.pem", {});
+    auto credentials = control::certificate_credentials(good_, {"certificate", "private_key", "ca_cert"}, ControlLevel::standard, control::Role::nve);
+    ASSERT_TRUE(credentials.refresh(false)) << credentials.problem();
+    EXPECT_EQ(credentials.problem(), "");
+    unlink(good_.certificate.c_str());
+    EXPECT_FALSE(credentials.refresh(false));
+    EXPECT_TRUE(holds(credentials.problem(), "does not exist"));
+    ca_.crl("crl.pem", {&gone});
+    ASSERT_TRUE(credentials.refresh(false));
+    EXPECT_TRUE(holds(credentials.problem(), "does not exist"));
+    EXPECT_EQ(refusal(*credentials.context(), gone), "the certificate 'gone' is revoked");
+    EXPECT_FALSE(credentials.refresh(false));
+    dir_.write("own", content(hv1_.certificate_path));
+    EXPECT_FALSE(credentials.refresh(false));
+    EXPECT_EQ(credentials.problem(), "");
+    EXPECT_TRUE(credentials.refresh(true));
+    good_.certificate = "";
+    credentials = control::certificate_credentials(good_, {"certificate", "private_key", "ca_cert"}, ControlLevel::standard, control::Role::nve);
+    EXPECT_FALSE(credentials.refresh(false));
+    EXPECT_EQ(credentials.problem(), "certificate is not set: give the path of a PEM file");
+}
+
+TEST_F(TlsFilesTest, AnotherPskIsAnotherContext)
+{
+    const std::string path = dir_.write("psk", "0123456789abcdef");
+    auto credentials = control::psk_credentials(path, ControlLevel::standard);
+    ASSERT_TRUE(credentials.refresh(false)) << credentials.problem();
+    dir_.write("psk", "0123456789abcdefg");
+    EXPECT_TRUE(credentials.refresh(false));
 }
 
 TEST_F(TlsFilesTest, OwnCertificateThatPeersWouldRefuse)

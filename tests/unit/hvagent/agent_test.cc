@@ -319,6 +319,21 @@ TEST_F(AgentTest, RevocationRemovesEverythingOnBothSides)
     EXPECT_NE(b->state(), "up");
 }
 
+TEST_F(AgentTest, RevocationCountsThoughTheOwnKeyIsUnreadable)
+{
+    pki().run("host lost");
+    b->copy_credentials("lost");
+    a->options()["remote_name"] = "lost";
+    start();
+    expect_up();
+    fs::remove(a->work / "host.key");
+    pki().run("revoke lost");
+    fs::copy_file(pki().file("ca.crl"), a->work / "new", fs::copy_options::overwrite_existing);
+    fs::rename(a->work / "new", a->work / "ca.crl");
+    ASSERT_TRUE(await([&] { return a->sw->sas().empty(); })) << a->state() << a->error();
+    ASSERT_TRUE(await([&] { return a->audit().find("revoked") != std::string::npos; })) << a->state() << a->error();
+}
+
 TEST_F(AgentTest, WhoHasAnotherNameIsRefused)
 {
     b->copy_credentials("hv9");
