@@ -31,6 +31,11 @@ constexpr size_t kAnswerQueueMax = 512 * 1024;
 constexpr int kMessagesPerRun = 256;
 constexpr int kSendsPerRun = 16;
 constexpr int kAcceptsPerRun = 8;
+// Who says nothing is not waited for, and not by many at a time.
+constexpr size_t kGuestsMax = 8;
+constexpr long long kGreetingMs = 5000;
+// How often to look whether the socket's file is still ours.
+constexpr long long kPlaceCheckMs = 2000;
 
 std::string
 errno_text()
@@ -67,9 +72,7 @@ AgentSocket::AgentSocket(const nvo3_host& host, std::string path,
 AgentSocket::~AgentSocket()
 {
     // Not what a younger switch may have put there.
-    struct stat now;
-    if (listener_ && lstat(path_.c_str(), &now) == 0
-        && now.st_dev == device_ && now.st_ino == inode_) {
+    if (listener_ && is_in_place()) {
         unlink(path_.c_str());
     }
 }
@@ -128,7 +131,32 @@ AgentSocket::open()
     device_ = made.st_dev;
     inode_ = made.st_ino;
     listener_ = std::move(fd);
+    check_ms_ = host_.now_ms() + kPlaceCheckMs;
     return {};
+}
+
+bool
+AgentSocket::is_in_place() const
+{
+    struct stat now;
+    return lstat(path_.c_str(), &now) == 0 && now.st_dev == device_ && now.st_ino == inode_;
+}
+
+// Whoever cleans up run directories must not cut off the next agent for good.
+void
+AgentSocket::check_place()
+{
+    if (host_.now_ms() < check_ms_) {
+        return;
+    }
+    check_ms_ = host_.now_ms() + kPlaceCheckMs;
+    if (is_in_place()) {
+        return;
+    }
+    host_.log(NVO3_LOG_WARN, (path_ + " was removed or replaced; making it again").c_str());
+    listener_.reset();
+    // If not now, the engine tries again and tells why not.
+    (void)open();
 }
 
 void
@@ -156,13 +184,76 @@ AgentSocket::take(UniqueFd fd)
         host_.log(NVO3_LOG_WARN, text.c_str());
         return;
     }
+    if (guests_.size() >= kGuestsMax) {
+        log_end(*guests_.front(), "too many that have said no hello");
+        guests_.erase(guests_.begin());
+    }
+    auto guest = std::make_unique<Connection>();
+    guest->fd = std::move(fd);
+    guest->pid = peer.pid;
+    guest->greet_until_ms = host_.now_ms() + kGreetingMs;
+    queue(*guest, hello_);
+    guests_.push_back(std::move(guest));
+}
+
+// ---- Guests ----
+
+void
+AgentSocket::run_guests()
+{
+    for (size_t i = 0; i < guests_.size();) {
+        Connection& guest = *guests_[i];
+        std::string end;
+        if (const int error = flush(guest)) {
+            end = strerror(error);
+        } else if (auto greeted = greet(guest); !greeted) {
+            end = greeted.error().text;
+        } else if (*greeted) {
+            std::unique_ptr<Connection> agent = std::move(guests_[i]);
+            guests_.erase(guests_.begin() + static_cast<ptrdiff_t>(i));
+            welcome(std::move(agent), **greeted);
+            continue;
+        } else if (host_.now_ms() >= guest.greet_until_ms) {
+            end = "it has not said hello";
+        } else {
+            i++;
+            continue;
+        }
+        log_end(guest, end);
+        guests_.erase(guests_.begin() + static_cast<ptrdiff_t>(i));
+    }
+}
+
+base::Result<std::optional<uint64_t>>
+AgentSocket::greet(Connection& guest)
+{
+    auto message = receive(guest);
+    if (!message) {
+        return message.error();
+    }
+    if (!*message) {
+        return std::optional<uint64_t>();
+    }
+    const auto* hello = std::get_if<esp::msg::AgentHello>(&**message);
+    if (!hello) {
+        return Error{EPROTO, "it did not begin with a hello"};
+    }
+    if (hello->version != esp::kSaProtocolVersion) {
+        return Error{EPROTO, "it speaks version " + std::to_string(hello->version)
+                                 + " of the SA socket, not " + std::to_string(esp::kSaProtocolVersion)
+                                 + "; install agent and switch of one version"};
+    }
+    return std::optional<uint64_t>(hello->agent_instance);
+}
+
+void
+AgentSocket::welcome(std::unique_ptr<Connection> guest, uint64_t agent_instance)
+{
     if (connection_) {
         drop("another agent has connected");
     }
-    connection_ = std::make_unique<Connection>();
-    connection_->fd = std::move(fd);
-    connection_->pid = peer.pid;
-    queue(hello_);
+    connection_ = std::move(guest);
+    handler_.on_agent_up(agent_instance);
 }
 
 // ---- One agent ----
@@ -171,8 +262,12 @@ void
 AgentSocket::run()
 {
     if (listener_) {
+        check_place();
+    }
+    if (listener_) {
         accept_agents();
     }
+    run_guests();
     if (connection_) {
         read_messages();
     }
@@ -186,6 +281,11 @@ AgentSocket::wait()
 {
     if (listener_) {
         host_.wait_fd(listener_.get(), POLLIN);
+        host_.wait_until(check_ms_);
+    }
+    for (const auto& guest : guests_) {
+        host_.wait_fd(guest->fd.get(), static_cast<short>(POLLIN | (guest->queued() ? POLLOUT : 0)));
+        host_.wait_until(guest->greet_until_ms);
     }
     if (!connection_) {
         return;
@@ -218,76 +318,69 @@ AgentSocket::read_messages()
 bool
 AgentSocket::next_message()
 {
-    auto next = connection_->reader.next();
-    while (next && !next->has_value()) {
-        esp::SaMessageReader& reader = connection_->reader;
-        const ssize_t size = recv(connection_->fd.get(), reader.space(), reader.space_size(), 0);
-        if (size == 0) {
-            drop("it has closed the connection");
-            return false;
-        }
-        if (size < 0) {
-            if (errno != EAGAIN && errno != EINTR) {
-                drop(errno_text());
-            }
-            return false;
-        }
-        reader.added(static_cast<size_t>(size));
-        next = reader.next();
-    }
+    auto next = receive(*connection_);
     if (!next) {
         drop(next.error().text);
         return false;
     }
-    if (connection_->greeted) {
-        handler_.on_agent_message(**next);
-    } else {
-        greet(**next);
+    if (!*next) {
+        return false;
     }
+    handler_.on_agent_message(**next);
     return connection_ != nullptr;
 }
 
-void
-AgentSocket::greet(const SaMessage& message)
+// Nothing if no whole message is there yet; an error ends the connection.
+base::Result<std::optional<SaMessage>>
+AgentSocket::receive(Connection& from)
 {
-    const auto* hello = std::get_if<esp::msg::AgentHello>(&message);
-    if (!hello) {
-        drop("it did not begin with a hello");
-    } else if (hello->version != esp::kSaProtocolVersion) {
-        drop("it speaks version " + std::to_string(hello->version) + " of the SA socket, not "
-             + std::to_string(esp::kSaProtocolVersion)
-             + "; install agent and switch of one version");
-    } else {
-        connection_->greeted = true;
-        handler_.on_agent_up(hello->agent_instance);
+    auto next = from.reader.next();
+    while (next && !next->has_value()) {
+        const ssize_t size = recv(from.fd.get(), from.reader.space(), from.reader.space_size(), 0);
+        if (size == 0) {
+            return Error{ECONNRESET, "it has closed the connection"};
+        }
+        if (size < 0) {
+            if (errno != EAGAIN && errno != EINTR) {
+                return Error{errno, errno_text()};
+            }
+            return std::optional<SaMessage>();
+        }
+        from.reader.added(static_cast<size_t>(size));
+        next = from.reader.next();
     }
+    return next;
 }
 
 void
 AgentSocket::drop(const std::string& why)
 {
     const std::unique_ptr<Connection> ended = std::exchange(connection_, nullptr);
-    const std::string text = "agent (pid " + std::to_string(ended->pid) + ") disconnected: " + why;
+    log_end(*ended, why);
+    handler_.on_agent_down();
+}
+
+void
+AgentSocket::log_end(const Connection& ended, const std::string& why)
+{
+    const std::string text = "agent (pid " + std::to_string(ended.pid) + ") disconnected: " + why;
     host_.log(NVO3_LOG_INFO, text.c_str());
-    if (ended->greeted) {
-        handler_.on_agent_down();
-    }
 }
 
 // ---- Output ----
 
 void
-AgentSocket::queue(const SaMessage& message)
+AgentSocket::queue(Connection& to, const SaMessage& message)
 {
     const base::Secret wire = esp::encode(message);
-    connection_->out.insert(connection_->out.end(), wire.view().begin(), wire.view().end());
+    to.out.insert(to.out.end(), wire.view().begin(), wire.view().end());
 }
 
 void
 AgentSocket::send(const SaMessage& message)
 {
     if (connected()) {
-        queue(message);
+        queue(*connection_, message);
     }
 }
 
@@ -295,7 +388,7 @@ void
 AgentSocket::send_event(const SaMessage& message)
 {
     if (connected() && connection_->queued() < kEventQueueMax) {
-        queue(message);
+        queue(*connection_, message);
     }
 }
 
@@ -312,15 +405,15 @@ AgentSocket::send_list(std::vector<esp::msg::SaRecord> records, esp::msg::Result
 
 // A host with a million SAs must not need memory for all their records at once.
 void
-AgentSocket::fill_from_list()
+AgentSocket::fill_from_list(Connection& to)
 {
-    while (connection_->listing && connection_->queued() < kAnswerQueueMax) {
-        if (connection_->list.empty()) {
-            queue(connection_->list_end);
-            connection_->listing = false;
+    while (to.listing && to.queued() < kAnswerQueueMax) {
+        if (to.list.empty()) {
+            queue(to, to.list_end);
+            to.listing = false;
         } else {
-            queue(connection_->list.back());
-            connection_->list.pop_back();
+            queue(to, to.list.back());
+            to.list.pop_back();
         }
     }
 }
@@ -328,27 +421,31 @@ AgentSocket::fill_from_list()
 void
 AgentSocket::flush()
 {
+    if (const int error = flush(*connection_)) {
+        drop(strerror(error));
+    }
+}
+
+int
+AgentSocket::flush(Connection& to)
+{
     for (int i = 0; i < kSendsPerRun; i++) {
-        fill_from_list();
-        if (connection_->queued() == 0) {
-            return;
+        fill_from_list(to);
+        if (to.queued() == 0) {
+            return 0;
         }
-        base::Bytes& out = connection_->out;
-        size_t& begin = connection_->out_begin;
-        const ssize_t size = ::send(connection_->fd.get(), out.data() + begin,
-                                    connection_->queued(), MSG_NOSIGNAL);
+        size_t& begin = to.out_begin;
+        const ssize_t size = ::send(to.fd.get(), to.out.data() + begin, to.queued(), MSG_NOSIGNAL);
         if (size < 0) {
-            if (errno != EAGAIN && errno != EINTR) {
-                drop(errno_text());
-            }
-            return;
+            return errno == EAGAIN || errno == EINTR ? 0 : errno;
         }
         begin += static_cast<size_t>(size);
-        if (begin == out.size() || begin >= kEventQueueMax) {
-            out.erase(out.begin(), out.begin() + static_cast<ptrdiff_t>(begin));
+        if (begin == to.out.size() || begin >= kEventQueueMax) {
+            to.out.erase(to.out.begin(), to.out.begin() + static_cast<ptrdiff_t>(begin));
             begin = 0;
         }
     }
+    return 0;
 }
 
 }  // namespace nvo3::engine

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The server's end of the SA socket: one agent at a time, never blocking.  It
-// moves messages and knows nothing of what they mean.
+// moves messages and knows nothing of what they mean.  Who connects is a guest
+// until its hello is accepted; only then does it take the place of the agent.
 // Place: engine.  Threads: main.
 #ifndef NVO3_ENGINE_AGENT_SOCKET_H
 #define NVO3_ENGINE_AGENT_SOCKET_H
@@ -10,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,11 +48,13 @@ public:
     base::Status open();
     bool is_open() const noexcept { return static_cast<bool>(listener_); }
 
+    // Also makes the socket again if it is gone from the file system; if that
+    // fails, is_open() is false afterwards.
     void run();
     void wait();
 
     // An agent is there and has said hello.
-    bool connected() const noexcept { return connection_ && connection_->greeted; }
+    bool connected() const noexcept { return connection_ != nullptr; }
     // A list is on its way.
     bool listing() const noexcept { return connection_ && connection_->listing; }
     pid_t agent_pid() const noexcept { return connection_ ? connection_->pid : 0; }
@@ -66,7 +70,7 @@ private:
     struct Connection {
         base::UniqueFd fd;
         pid_t pid = 0;
-        bool greeted = false;
+        long long greet_until_ms = 0;   // a guest's patience
         bool more_input = false;        // stopped reading by its own limit
         esp::SaMessageReader reader;
         base::Bytes out;                // holds no secret
@@ -80,14 +84,23 @@ private:
 
     void accept_agents();
     void take(base::UniqueFd fd);
+    void run_guests();
+    // The instance of the agent once its hello is accepted; nothing if it has not come.
+    static base::Result<std::optional<uint64_t>> greet(Connection& guest);
+    void welcome(std::unique_ptr<Connection> guest, uint64_t agent_instance);
     void read_messages();
     bool next_message();
-    void greet(const esp::SaMessage& message);
-    void fill_from_list();
+    static base::Result<std::optional<esp::SaMessage>> receive(Connection& from);
+    static void fill_from_list(Connection& to);
     void flush();
-    void queue(const esp::SaMessage& message);
+    // 0 or the errno that ends the connection.
+    static int flush(Connection& to);
+    static void queue(Connection& to, const esp::SaMessage& message);
     void drop(const std::string& why);
+    void log_end(const Connection& ended, const std::string& why);
     base::Status remove_stale();
+    bool is_in_place() const;
+    void check_place();
 
     const nvo3_host& host_;
     const std::string path_;
@@ -96,7 +109,9 @@ private:
     base::UniqueFd listener_;
     dev_t device_ = 0;      // of the socket that open() made
     ino_t inode_ = 0;
-    std::unique_ptr<Connection> connection_;
+    long long check_ms_ = 0;    // when to look next whether it is still there
+    std::unique_ptr<Connection> connection_;            // the agent
+    std::vector<std::unique_ptr<Connection>> guests_;   // oldest first
 };
 
 }  // namespace nvo3::engine

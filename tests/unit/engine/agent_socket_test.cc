@@ -125,6 +125,94 @@ TEST_F(AgentSocketTest, NewConnectionReplacesTheOld)
     EXPECT_TRUE(second.read());
 }
 
+TEST_F(AgentSocketTest, WhoSaysNoHelloDisplacesNobody)
+{
+    ASSERT_TRUE(socket.open().ok());
+    AgentClient agent = greeted();
+    AgentClient silent(host.socket_path());
+    AgentClient old(host.socket_path());
+    old.send(msg::AgentHello{99, 8});
+    AgentClient rude(host.socket_path());
+    rude.send(msg::ListSas{9});
+    socket.run();
+    agent.send(msg::ListSas{1});
+    socket.run();
+    EXPECT_EQ(downs, 0);
+    EXPECT_EQ(ups.size(), 1u);
+    EXPECT_EQ(requests, std::vector<uint32_t>{1});
+    EXPECT_TRUE(agent.read());
+    EXPECT_FALSE(old.read());
+    EXPECT_FALSE(rude.read());
+    // It hears the switch's hello, and may still take over with its own.
+    EXPECT_TRUE(silent.read());
+    EXPECT_EQ(silent.take<msg::SwitchHello>().size(), 1u);
+    silent.send(msg::AgentHello{esp::kSaProtocolVersion, 8});
+    silent.send(msg::ListSas{2});
+    socket.run();
+    EXPECT_EQ(ups, (std::vector<uint64_t>{7, 8}));
+    EXPECT_EQ(downs, 1);
+    EXPECT_EQ(requests, (std::vector<uint32_t>{1, 2}));
+}
+
+TEST_F(AgentSocketTest, GuestsAreFewAndBrief)
+{
+    ASSERT_TRUE(socket.open().ok());
+    AgentClient agent = greeted();
+    std::vector<AgentClient> guests;
+    for (int i = 0; i < 9; i++) {
+        guests.emplace_back(host.socket_path());
+        socket.run();
+    }
+    EXPECT_FALSE(guests[0].read()) << "the oldest makes room";
+    for (size_t i = 1; i < guests.size(); i++) {
+        EXPECT_TRUE(guests[i].read()) << i;
+    }
+    host.clear_waits();
+    socket.wait();
+    EXPECT_EQ(host.waiting.size(), 10u);    // listener, agent, 8 guests
+    host.advance_ms(4999);
+    socket.run();
+    EXPECT_TRUE(guests[8].read());
+    host.advance_ms(1);
+    socket.run();
+    for (size_t i = 1; i < guests.size(); i++) {
+        EXPECT_FALSE(guests[i].read()) << i;
+    }
+    EXPECT_TRUE(agent.read());
+    EXPECT_EQ(downs, 0);
+}
+
+TEST_F(AgentSocketTest, MakesItsFileAgain)
+{
+    ASSERT_TRUE(socket.open().ok());
+    AgentClient agent = greeted();
+    host.clear_waits();
+    socket.wait();
+    EXPECT_EQ(host.wake_ms, host.host().now_ms() + 2000);
+
+    unlink(host.socket_path().c_str());
+    socket.run();
+    EXPECT_FALSE(AgentClient(host.socket_path()).connected()) << "not looked at all the time";
+    host.advance_ms(2000);
+    socket.run();
+    EXPECT_TRUE(AgentClient(host.socket_path()).connected());
+    EXPECT_NE(host.log_lines.back().find("was removed or replaced"), std::string::npos);
+    // The agent that was there stays, and the next one is heard.
+    EXPECT_EQ(downs, 0);
+    AgentClient next = greeted();
+    EXPECT_EQ(ups.size(), 2u);
+
+    // A file in its place is left alone.
+    unlink(host.socket_path().c_str());
+    std::ofstream(host.socket_path()) << "precious";
+    host.advance_ms(2000);
+    socket.run();
+    EXPECT_FALSE(socket.is_open());
+    EXPECT_NE(socket.open().error().text.find("is not a socket"), std::string::npos);
+    unlink(host.socket_path().c_str());
+    EXPECT_TRUE(socket.open().ok());
+}
+
 TEST_F(AgentSocketTest, EndsWithWhoeverBreaksTheProtocol)
 {
     struct Row {
