@@ -121,8 +121,7 @@ Engine::view(const Port& port)
         view.state = "no-agent";
         view.error = !socket_error_.empty()
                      ? socket_error_
-                     : "hvagent is not connected, so no keys can be agreed; start it "
-                       "(systemctl start hvagent)";
+                     : "hvagent is not connected, so no keys can be agreed; start hvagent";
         return view;
     }
     view.state = "waiting";

@@ -217,16 +217,21 @@ class Insider:
             if kind == name:
                 return fields, number
 
-    def wait_closed(self, timeout=10):
-        """Waits for the end of the session; returns the text of the Close, if there was one."""
-        deadline, words = time.monotonic() + timeout, ""
+    def wait_closed(self, timeout=10, answer=True):
+        """Waits for the end of the session; returns code and text of the Close, (None, "") without one.
+
+        Answers pings meanwhile, for silence is an end of its own, unless `answer` is false.
+        """
+        deadline, end = time.monotonic() + timeout, (None, "")
         try:
             while True:
-                kind, fields, _ = self.receive(deadline - time.monotonic())
+                kind, fields, number = self.receive(deadline - time.monotonic())
+                if kind == "ping" and answer:
+                    self.send(6, in_reply_to=number)
                 if kind == "close":
-                    words = fields.get(2, b"").decode()
+                    end = fields.get(1, 0), fields.get(2, b"").decode()
         except Closed:
-            return words
+            return end
 
     # ---- Security associations ----
 

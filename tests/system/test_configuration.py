@@ -111,7 +111,15 @@ def test_commands_answer_and_print_no_key(lab, target, command):
 
 
 def test_no_key_in_logs_and_database(lab):
+    key = re.compile(r"\b[0-9a-fA-F]{32,}\b|[A-Za-z0-9+/]{43,}=")
     for host in lab.hosts.values():
+        # The rows now, and all that was ever written.
+        rows = host.run("ovsdb-client", "dump", f"unix:{host.rundir}/db.sock").stdout
+        assert "tun" in rows and "nvo3_state" in rows
+        assert not (found := key.search(rows)), found
+        journal = re.sub(r"\bOVSDB (JSON|CLUSTER) \d+ [0-9a-f]{40}$", "", (host.dbdir / "conf.db").read_text(), flags=re.MULTILINE)
+        assert "private_key" in journal
+        assert not (found := key.search(journal)), found
         for daemon in ("ovs-vswitchd", "hvagent", "ovsdb-server"):
             assert not re.search(r"\b[0-9a-f]{32,}\b", host.log(daemon)), f"{daemon} of {host.name}"
         for event in host.audit():
