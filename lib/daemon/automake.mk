@@ -23,3 +23,10 @@ TESTS += tests/unit/daemon_tests
 tests_unit_daemon_tests_SOURCES = tests/unit/daemon/io_thread_test.cc tests/unit/daemon/options_test.cc
 tests_unit_daemon_tests_CPPFLAGS = $(AM_CPPFLAGS) $(GTEST_CFLAGS)
 tests_unit_daemon_tests_LDADD = lib/libnvo3daemon.a lib/libnvo3base.a $(BOOST_LIBS) $(GTEST_LIBS) -lgtest_main -lpthread
+
+check_PROGRAMS += tests/unit/daemon/ovs_log_test
+TESTS += tests/unit/daemon/ovs_log_test
+tests_unit_daemon_ovs_log_test_SOURCES = tests/unit/daemon/ovs_log_test.c
+tests_unit_daemon_ovs_log_test_CPPFLAGS = $(AM_CPPFLAGS) $(OVS_CPPFLAGS)
+tests_unit_daemon_ovs_log_test_LDADD = lib/libnvo3daemonovs.a $(OVS_LIBS)
+$(tests_unit_daemon_ovs_log_test_OBJECTS): $(OVS_STAMP)

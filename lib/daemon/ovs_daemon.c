@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "command-line.h"
 #include "daemon.h"
@@ -224,6 +225,42 @@ ovs_daemon_register(const char *name, const char *usage, int min_args,
 
 /* ---- Log ---- */
 
+/* So many lines a minute, and at once.  Of each module and level, so that what outsiders provoke in one hides nothing of another. */
+#define LOG_RATE 60
+#define LOG_BURST 200
+
+/* Modules are string literals, far fewer than these; more would share the last. */
+#define LOG_MODULES 32
+
+static struct vlog_rate_limit *
+log_limit(enum ovs_daemon_level level, const char *module)
+{
+    struct limit {
+        const char *module;
+        struct vlog_rate_limit of[2];   /* Warnings, information. */
+    };
+    static struct limit limits[LOG_MODULES];
+    static size_t n_limits;
+    static struct ovs_mutex mutex = OVS_MUTEX_INITIALIZER;
+
+    ovs_mutex_lock(&mutex);
+    size_t i = 0;
+    while (i < n_limits && strcmp(limits[i].module, module)) {
+        i++;
+    }
+    if (i == LOG_MODULES) {
+        i--;
+    } else if (i == n_limits) {
+        limits[n_limits++] = (struct limit) {
+            .module = module,
+            .of = { VLOG_RATE_LIMIT_INIT(LOG_RATE, LOG_BURST),
+                    VLOG_RATE_LIMIT_INIT(LOG_RATE, LOG_BURST) },
+        };
+    }
+    ovs_mutex_unlock(&mutex);
+    return &limits[i].of[level == OVS_DAEMON_INFO];
+}
+
 void
 ovs_daemon_log(enum ovs_daemon_level level, const char *module,
                const char *text)
@@ -232,5 +269,11 @@ ovs_daemon_log(enum ovs_daemon_level level, const char *module,
         [OVS_DAEMON_ERR] = VLL_ERR, [OVS_DAEMON_WARN] = VLL_WARN,
         [OVS_DAEMON_INFO] = VLL_INFO, [OVS_DAEMON_DBG] = VLL_DBG,
     };
-    VLOG(levels[level], "%s: %s", module, text);
+
+    /* Errors are all told; debugging lines come only where they are asked for. */
+    if (level == OVS_DAEMON_WARN || level == OVS_DAEMON_INFO) {
+        VLOG_RL(log_limit(level, module), levels[level], "%s: %s", module, text);
+    } else {
+        VLOG(levels[level], "%s: %s", module, text);
+    }
 }

@@ -57,6 +57,7 @@ void ovs_daemon_register(const char *name, const char *usage, int min_args,
 
 enum ovs_daemon_level { OVS_DAEMON_ERR, OVS_DAEMON_WARN, OVS_DAEMON_INFO,
                         OVS_DAEMON_DBG };
+/* Warnings and information are limited for each 'module', a string literal. */
 void ovs_daemon_log(enum ovs_daemon_level, const char *module,
                     const char *text);
 
