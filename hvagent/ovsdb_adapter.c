@@ -64,12 +64,6 @@ ovsdb_adapter_wait(void)
     ovsdb_idl_wait(idl);
 }
 
-bool
-ovsdb_adapter_is_connected(void)
-{
-    return ovsdb_idl_is_connected(idl);
-}
-
 static void
 visit_port(const struct ovsrec_port *port, const struct ovsdb_visitor *visitor)
 {

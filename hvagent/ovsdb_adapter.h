@@ -34,8 +34,6 @@ void ovsdb_adapter_close(void);
 bool ovsdb_adapter_run(void);
 void ovsdb_adapter_wait(void);  /* arranges the next wake-up of poll_block() */
 
-bool ovsdb_adapter_is_connected(void);
-
 /* Walks the current contents. */
 void ovsdb_adapter_visit(const struct ovsdb_visitor *);
 

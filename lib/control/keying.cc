@@ -3,7 +3,6 @@
 // Traffic keys from the TLS exporter, see keying.h.
 #include "control/keying.h"
 
-#include <openssl/rand.h>
 
 #include <cerrno>
 
@@ -68,16 +67,6 @@ derive_traffic_key(const Exporter& exporter, const TrafficKeyContext& context, s
         return base::Error{EINVAL, "VNI, SPI, cipher or size of a traffic key is out of range"};
     }
     return exporter(kTrafficKeyLabel, serialize(context), size);
-}
-
-base::Result<std::array<uint8_t, kOfferNonceSize>>
-make_nonce()
-{
-    std::array<uint8_t, kOfferNonceSize> nonce{};
-    if (RAND_bytes(nonce.data(), static_cast<int>(nonce.size())) != 1) {
-        return base::Error{EIO, "the random number generator gives nothing"};
-    }
-    return nonce;
 }
 
 }  // namespace nvo3::control

@@ -55,9 +55,6 @@ Exporter exporter_of(const Session& session);
 base::Result<base::Secret> derive_traffic_key(const Exporter& exporter,
                                               const TrafficKeyContext& context, size_t size);
 
-// 16 fresh random octets for an SaOffer; EIO if the machine has none.
-base::Result<std::array<uint8_t, kOfferNonceSize>> make_nonce();
-
 }  // namespace nvo3::control
 
 #endif

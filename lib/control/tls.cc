@@ -101,18 +101,6 @@ context_of(const SSL* ssl)
 TlsContext::TlsContext() = default;
 TlsContext::~TlsContext() = default;
 
-base::Result<ControlLevel>
-parse_control_level(std::string_view text)
-{
-    if (text == "standard") {
-        return ControlLevel::standard;
-    }
-    if (text == "high") {
-        return ControlLevel::high;
-    }
-    return base::Error{EINVAL, "the control level is 'standard' or 'high'"};
-}
-
 const char*
 to_string(ControlLevel level) noexcept
 {

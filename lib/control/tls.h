@@ -17,7 +17,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -32,7 +31,6 @@ namespace nvo3::control {
 //   standard: AES-128-GCM, ChaCha20-Poly1305, AES-256-GCM; X25519, P-256, P-384
 //   high:     AES-256-GCM; P-384, X25519
 enum class ControlLevel : uint8_t { standard, high };
-base::Result<ControlLevel> parse_control_level(std::string_view text);
 const char* to_string(ControlLevel level) noexcept;
 
 // PEM files.  The texts of errors call them by these names.

@@ -17,13 +17,6 @@ invalid(const SaConfig& config, const std::string& what)
 
 }  // namespace
 
-SaConfig
-SaConfig::clone() const
-{
-    return {direction, spi, remote, local, group, encap, vni, cipher, esn,
-            replay_window, limits, generation, key.clone()};
-}
-
 const char*
 to_string(SaDirection direction) noexcept
 {

@@ -66,9 +66,6 @@ struct SaConfig {
     SaLimits limits;
     uint32_t generation = 0;            // of the keys; for people
     base::Secret key;                   // key | salt
-
-    // A copy, key included.
-    SaConfig clone() const;
 };
 
 // "inbound", "outbound".

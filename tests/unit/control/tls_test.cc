@@ -364,12 +364,5 @@ TEST_F(TlsFilesTest, PskFile)
     EXPECT_FALSE(TlsContext::from_psk(base::Bytes(4097), ControlLevel::standard).ok());
 }
 
-TEST(ControlLevelText, Rows)
-{
-    EXPECT_EQ(*control::parse_control_level("standard"), ControlLevel::standard);
-    EXPECT_EQ(*control::parse_control_level("high"), ControlLevel::high);
-    EXPECT_FALSE(control::parse_control_level("High").ok());
-}
-
 }  // namespace
 }  // namespace nvo3::tests

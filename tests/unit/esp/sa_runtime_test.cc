@@ -75,16 +75,6 @@ TEST(Sa, WhatIsRefused)
     }
 }
 
-TEST(Sa, CloneHasTheKey)
-{
-    SaConfig config = TestSa().config(SaDirection::inbound);
-    config.limits.hard_packets = 5;
-    const SaConfig copy = config.clone();
-    EXPECT_TRUE(base::equal_constant_time(copy.key.view(), config.key.view()));
-    EXPECT_EQ(copy.spi, config.spi);
-    EXPECT_EQ(copy.limits.hard_packets, 5u);
-}
-
 TEST(SaRuntime, NumbersStartAt1AndDoNotOverlap)
 {
     auto sa = make(SaDirection::outbound, {});
