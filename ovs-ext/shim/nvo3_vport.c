@@ -85,8 +85,10 @@ nvo3_vport_encap(const struct netdev *netdev)
 {
     const struct hooked_class *hooked = hooked_class(netdev);
 
-    /* The devices of the datapath, which packets meet, have their port from
-     * their construction on; no lock is needed to read it. */
+    /* The devices of the datapath, which packets meet, take their port from
+     * their name when they are made and are never configured: no lock is needed
+     * to read it.  Of others this is asked in the main thread, which configures
+     * them. */
     if (hooked && hooked->encap
         && netdev_vport_cast(netdev)->tnl_cfg.dst_port
            == htons(hooked->udp_port)) {
@@ -222,10 +224,25 @@ protected_get_status(const struct netdev *netdev, struct smap *status)
 {
     int error = hooked_class(netdev)->stock.get_status(netdev, status);
 
-    if (!error && nvo3_vport_is_ours(netdev)) {
-        nvo3_ports_get_status(netdev, status);
+    if (error) {
+        return error;
     }
-    return error;
+    if (nvo3_vport_is_ours(netdev)) {
+        nvo3_ports_get_status(netdev, status);
+    } else if (nvo3_vport_encap(netdev)
+               && nvo3_dpif_owns(nvo3_vport_encap(netdev))) {
+        /* All datapaths share the device of an UDP port, and this one is closed
+         * to what is not protected. */
+        char *words = xasprintf("UDP port %"PRIu16" belongs to the protected "
+                                "tunnels of the bridges of datapath_type %s, "
+                                "so this port carries nothing: set another "
+                                "options:dst_port",
+                                hooked_class(netdev)->udp_port, NVO3_TYPE);
+        VLOG_WARN_RL(&rl, "%s: %s", netdev_get_name(netdev), words);
+        smap_add(status, "nvo3_error", words);
+        free(words);
+    }
+    return 0;
 }
 
 struct counters {

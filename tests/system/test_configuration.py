@@ -110,6 +110,18 @@ def test_commands_answer_and_print_no_key(lab, target, command):
         assert text
 
 
+def test_stock_tunnel_on_a_protected_port_is_told(labs):
+    """A stock geneve tunnel of a netdev bridge on UDP port 4500, which is closed to it: the reason is in its status."""
+    lab = labs(hosts=2, vms=2)
+    hv1 = lab.hosts["hv1"]
+    hv1.vsctl("add-br", "br-stock", "--", "set", "Bridge", "br-stock", "datapath_type=netdev",
+              "--", "add-port", "br-stock", "stock", "--", "set", "Interface", "stock", "type=geneve", "options:remote_ip=192.0.2.99", "options:dst_port=4500",
+              "--", "add-port", "br-stock", "other", "--", "set", "Interface", "other", "type=geneve", "options:remote_ip=192.0.2.98")
+    wait_until(lambda: "options:dst_port" in hv1.interface("stock", "status").get("nvo3_error", ""), "the stock port's status says it", timeout=15)
+    assert "nvo3_error" not in hv1.interface("other", "status")
+    assert hv1.interface("tun2", "status")["nvo3_state"] == "up"
+
+
 def test_no_key_in_logs_and_database(lab):
     key = re.compile(r"\b[0-9a-fA-F]{32,}\b|[A-Za-z0-9+/]{43,}=")
     for host in lab.hosts.values():
