@@ -18,8 +18,7 @@ class LinuxPeer:
         self._guest = guest
         self._configured = False
         guest.run("echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_ra; echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6\n"
-                  "for port in 4500 4501; do espinudp $port >/tmp/$port & done\n"
-                  "for port in 4500 4501; do until grep -q listening /tmp/$port; do sleep 0.1; done; done")
+                  "espinudp 4500 && espinudp 4501")
         guest.ip("link set eth0 up", *(f"addr add {a} dev eth0{' nodad' if ':' in a else ''}" for a in addresses))
 
     def neighbours(self, mac, *addresses):

@@ -2,7 +2,7 @@
 //
 // espinudp PORT: makes the kernel take ESP from UDP port PORT of IPv4 and IPv6
 // (RFC 3948): udp(7)'s UDP_ENCAP needs a socket, which iproute2 cannot make.
-// Prints "listening" when both sockets are there, then keeps them for ever.
+// Returns when both sockets are there; a process in the background keeps them.
 // Static program of the test guest; one thread.
 #include <netinet/in.h>
 #include <stdio.h>
@@ -51,8 +51,13 @@ int main(int argc, char *argv[])
         perror("espinudp");
         return 1;
     }
-    puts("listening");
+    pid_t keeper = fork();
+    if (keeper != 0) {
+        return keeper < 0;
+    }
+    fclose(stdin);
     fclose(stdout);
+    fclose(stderr);
     for (;;) {
         pause();
     }

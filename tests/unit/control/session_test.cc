@@ -412,20 +412,23 @@ TEST_F(RawSessionTest, PeerThatDoesNotReadIsDead)
     };
     listen(context(hv1, ca));
     auto tls = context(hv2, ca);
-    auto done = std::async(std::launch::async, [this, tls] {
+    std::promise<void> closed;
+    auto done = std::async(std::launch::async, [this, tls, ended = closed.get_future()] {
         RawPeer peer(port(), tls->native());
         peer.hello("hv2");
         try {
-            for (uint64_t id = 2; id < 1000; id++) {
+            // A ping each 10 ms, until the other side has seen the end.
+            uint64_t id = 2;
+            do {
                 Envelope ping;
                 ping.mutable_ping();
-                peer.send(numbered(ping, id));
-                std::this_thread::sleep_for(10ms);  // the pace of a peer, not a wait
-            }
+                peer.send(numbered(ping, id++));
+            } while (ended.wait_for(10ms) == std::future_status::timeout);
         } catch (const boost::system::system_error&) {
         }
     });
     EXPECT_TRUE(run_until([&] { return server.closed.has_value(); }, 10s));
+    closed.set_value();
     EXPECT_EQ(server.closed->kind, Kind::timeout);
     EXPECT_TRUE(run_until([&] { return done.wait_for(0s) == std::future_status::ready; }));
 }
