@@ -8,8 +8,8 @@
 // installs the outbound and answers, the receiver then lets the old one go after
 // a grace.  Messages are those of control.proto.
 //
-// Place: between peers.cc, which owns one per peer and carries the actions out,
-// and nothing.  Thread: the I/O thread.
+// Place: hvagent; each Peer owns one and carries the actions out.  Thread: the
+// I/O thread.
 #ifndef HVAGENT_KEYING_H
 #define HVAGENT_KEYING_H
 

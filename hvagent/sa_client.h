@@ -3,7 +3,7 @@
 // The agent's end of the SA socket: connects to the switch, again and again for
 // ever, finds out which SAs live there, then carries messages both ways.
 //
-// Place: between agent.cc and the switch.  Thread: the I/O thread; nothing
+// Place: between peers.cc, which owns it, and the switch.  Thread: the I/O thread; nothing
 // blocks.  Keys are wiped as soon as they are written.
 #ifndef HVAGENT_SA_CLIENT_H
 #define HVAGENT_SA_CLIENT_H

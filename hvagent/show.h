@@ -2,7 +2,7 @@
 //
 // What "ovs-appctl -t hvagent .../show" prints, as text or JSON.
 //
-// Place: renders an AgentView, used by agent.cc.  Thread: pure functions.
+// Place: renders an AgentView, used by commands.cc.  Thread: pure functions.
 #ifndef HVAGENT_SHOW_H
 #define HVAGENT_SHOW_H
 

@@ -2,7 +2,7 @@
 //
 // The agent's state as plain values, for ovs-appctl and Interface status.  Holds no key.
 //
-// Place: filled by peer.cc and agent.cc on the I/O thread, rendered by show.cc on
+// Place: filled by peer_view.cc and peers_view.cc on the I/O thread, rendered by show.cc on
 // the OVS thread.  Thread: immutable once published.
 #ifndef HVAGENT_VIEW_H
 #define HVAGENT_VIEW_H
