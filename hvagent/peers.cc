@@ -417,6 +417,9 @@ void Peers::on_switch_up(const esp::msg::SwitchHello& hello, const std::vector<e
     switch_aead_ = hello.aead;
     std::map<base::IpAddress, std::vector<Keying::LiveSa>> by_peer;
     for (const esp::msg::SaRecord& sa : live) {
+        if (!sa.group.is_unspecified()) {
+            continue;       // no SA of a pair
+        }
         by_peer[sa.remote].push_back({sa.direction, {sa.encap, sa.vni}, sa.spi, sa.cipher, sa.generation, std::chrono::seconds(sa.age_seconds)});
     }
     for (const auto& [remote, sas] : by_peer) {
@@ -450,7 +453,7 @@ void Peers::on_switch_message(const esp::SaMessage& message)
             peer->acquire({acquire->encap, acquire->vni});
         }
     } else if (const auto* expiring = std::get_if<esp::msg::SaExpiring>(&message)) {
-        if (Peer* peer = find(expiring->remote)) {
+        if (Peer* peer = expiring->group.is_unspecified() ? find(expiring->remote) : nullptr) {
             peer->expiring(*expiring);
         }
     } else if (const auto* alarm = std::get_if<esp::msg::Alarm>(&message)) {

@@ -42,6 +42,7 @@ tests_unit_esp_tests_SOURCES = \
 	tests/unit/esp/decap_damage_test.cc \
 	tests/unit/esp/decap_test.cc \
 	tests/unit/esp/encap_test.cc \
+	tests/unit/esp/group_test.cc \
 	tests/unit/esp/replay_window_test.cc \
 	tests/unit/esp/sa_protocol_test.cc \
 	tests/unit/esp/sa_runtime_test.cc \

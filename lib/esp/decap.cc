@@ -110,6 +110,23 @@ is_address(const base::IpAddress& address, const uint8_t* octets, bool ipv6) noe
                 : memcmp(ours, kMapped, 12) == 0 && memcmp(ours + 12, octets, 4) == 0;
 }
 
+// To several hosts: limited broadcast too, as base::IpAddress has it.
+bool
+is_multicast(const uint8_t* octets, bool ipv6) noexcept
+{
+    return ipv6 ? octets[0] == 0xff
+                : octets[0] >> 4 == 0xe || load_be<uint32_t>(octets) == 0xffffffff;
+}
+
+// An SA of a pair takes nothing that was sent to several, an SA of a group only
+// what was sent to that group.
+bool
+is_destination(const SaRuntime& sa, const uint8_t* octets, bool ipv6) noexcept
+{
+    return sa.any_destination() ? !is_multicast(octets, ipv6)
+                                : is_address(sa.destination(), octets, ipv6);
+}
+
 Refusal
 verdict_of(ReplayVerdict verdict) noexcept
 {
@@ -131,8 +148,7 @@ check_sa(base::Encap encap, Work& work) noexcept
     } else if (!sa.alive()) {
         return DropReason::sa_expired;
     } else if (!is_address(sa.remote(), work.source(), work.ipv6)
-               || (!sa.any_local()
-                   && !is_address(sa.local(), work.destination(), work.ipv6))) {
+               || !is_destination(sa, work.destination(), work.ipv6)) {
         return DropReason::wrong_address;
     }
     work.sequence = sa.window().infer(load_be<uint32_t>(work.esp + 4));

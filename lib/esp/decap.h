@@ -19,6 +19,7 @@ namespace nvo3::esp {
 //   1. length, IP, UDP, ESP shape   short_packet, clear_packet, non_esp
 //   2. SPI                          unknown_spi, wrong_encap, sa_expired
 //   3. outer addresses              wrong_address
+//      (source: the peer or a group's sender; destination: ours or the group)
 //   4. sequence number, read only   old_sequence, replayed
 //   5. ICV                          bad_icv
 //   6. replay window, marked        old_sequence, replayed

@@ -3,16 +3,62 @@
 // See sa.h.
 #include "esp/sa.h"
 
+#include <array>
 #include <string>
 
 namespace nvo3::esp {
 namespace {
 
-base::Error
+const base::IpAddress kLimitedBroadcast =
+    base::IpAddress::from_bytes(std::array<uint8_t, 4>{255, 255, 255, 255});
+
+using base::Error;
+using base::Spi;
+using base::Status;
+
+Error
 invalid(const SaConfig& config, const std::string& what)
 {
     return {EINVAL, std::string(to_string(config.direction)) + " SA "
                         + base::to_string(config.spi) + ": " + what};
+}
+
+Status
+validate_pair(const SaConfig& config)
+{
+    if (config.spi.of_group()) {
+        return invalid(config, "the SPI is one of groups, from "
+                                   + base::to_string(Spi(Spi::kFirstOfGroups))
+                                   + " on, but the group is missing");
+    } else if (config.remote.is_multicast()) {
+        return invalid(config, "the remote address " + config.remote.to_string()
+                                   + " is a multicast address, but the group is missing");
+    }
+    return {};
+}
+
+Status
+validate_group(const SaConfig& config)
+{
+    const std::string group = "group " + config.group.to_string();
+    if (!config.group.is_multicast() || config.group == kLimitedBroadcast) {
+        return invalid(config, "the " + group + " is not a multicast address");
+    } else if (!config.spi.of_group()) {
+        return invalid(config, "the SPI is one of pairs, those of groups begin at "
+                                   + base::to_string(Spi(Spi::kFirstOfGroups)));
+    } else if (config.esn) {
+        return invalid(config, "RFC 9838 has no extended sequence numbers in a group");
+    } else if (config.direction == SaDirection::outbound && config.remote != config.group) {
+        return invalid(config, "the remote address " + config.remote.to_string()
+                                   + " is not the " + group);
+    } else if (config.direction == SaDirection::inbound && config.remote.is_multicast()) {
+        return invalid(config, "the remote address " + config.remote.to_string()
+                                   + " is a multicast address, not the sender's");
+    } else if (config.remote.is_v4() != config.group.is_v4()) {
+        return invalid(config, "the remote address " + config.remote.to_string() + " and the "
+                                   + group + " are of different IP versions");
+    }
+    return {};
 }
 
 }  // namespace
@@ -23,7 +69,7 @@ to_string(SaDirection direction) noexcept
     return direction == SaDirection::inbound ? "inbound" : "outbound";
 }
 
-base::Status
+Status
 validate(const SaConfig& config)
 {
     if (!config.spi.valid()) {
@@ -52,7 +98,7 @@ validate(const SaConfig& config)
                                    + std::to_string(kReplayWindowMin) + " to "
                                    + std::to_string(kReplayWindowMax));
     }
-    return {};
+    return config.of_group() ? validate_group(config) : validate_pair(config);
 }
 
 }  // namespace nvo3::esp

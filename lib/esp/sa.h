@@ -56,16 +56,19 @@ struct SaConfig {
     base::IpAddress remote;             // the peer's underlay address
     base::IpAddress local;              // ours; unspecified = any
     // Of an SA of a group: its underlay multicast address, which inbound packets
-    // are sent to; outbound it is 'remote' as well.  Unspecified: an SA of a pair.
+    // are sent to ('remote' is then the sender); outbound it is 'remote' as well.
+    // Unspecified: an SA of a pair.  SPIs tell the two apart: Spi::of_group().
     base::IpAddress group;
     base::Encap encap = base::Encap::geneve;
     base::Vni vni;
     Cipher cipher = Cipher::aes128gcm;
-    bool esn = true;
+    bool esn = true;                    // not in a group (RFC 9838)
     uint32_t replay_window = kReplayWindowDefault;      // inbound
     SaLimits limits;
     uint32_t generation = 0;            // of the keys; for people
     base::Secret key;                   // key | salt
+
+    bool of_group() const noexcept { return !group.is_unspecified(); }
 };
 
 // "inbound", "outbound".

@@ -154,7 +154,7 @@ void fields(auto& c, Is<msg::AgentHello> auto& m) { all(c, m.version, m.agent_in
 void fields(auto& c, Is<msg::InstallSa> auto& m)
 {
     all(c, m.request, m.sa.direction, m.sa.spi, m.sa.remote, m.sa.local,
-        m.sa.encap, m.sa.vni, m.sa.cipher, m.sa.esn, m.sa.replay_window,
+        m.sa.group, m.sa.encap, m.sa.vni, m.sa.cipher, m.sa.esn, m.sa.replay_window,
         m.sa.limits.soft_packets, m.sa.limits.hard_packets,
         m.sa.limits.soft_bytes, m.sa.limits.hard_bytes,
         m.sa.limits.hard_seconds, m.sa.generation, m.sa.key);
@@ -167,13 +167,13 @@ void fields(auto& c, Is<msg::SwitchHello> auto& m) { all(c, m.version, m.switch_
 void fields(auto& c, Is<msg::Result> auto& m) { all(c, m.request, m.error, m.text); }
 void fields(auto& c, Is<msg::SaRecord> auto& m)
 {
-    all(c, m.request, m.direction, m.spi, m.remote, m.local, m.encap, m.vni,
-        m.cipher, m.generation, m.packets, m.bytes, m.age_seconds);
+    all(c, m.request, m.direction, m.spi, m.remote, m.local, m.group, m.encap,
+        m.vni, m.cipher, m.esn, m.generation, m.packets, m.bytes, m.age_seconds);
 }
 void fields(auto& c, Is<msg::Acquire> auto& m) { all(c, m.remote, m.local, m.encap, m.vni); }
 void fields(auto& c, Is<msg::SaExpiring> auto& m)
 {
-    all(c, m.direction, m.spi, m.remote, m.encap, m.vni, m.reason);
+    all(c, m.direction, m.spi, m.remote, m.group, m.encap, m.vni, m.reason);
 }
 void fields(auto& c, Is<msg::Alarm> auto& m)
 {

@@ -72,6 +72,7 @@ struct RemoveSa {
     bool operator==(const RemoveSa&) const = default;
 };
 
+// The SAs of the pair with 'remote'; those of groups go by RemoveSa.
 struct RemovePeer {
     uint32_t request = 0;
     base::IpAddress remote;
@@ -115,9 +116,11 @@ struct SaRecord {
     base::Spi spi;
     base::IpAddress remote;
     base::IpAddress local;
+    base::IpAddress group;      // unspecified: of a pair
     base::Encap encap = base::Encap::geneve;
     base::Vni vni;
     Cipher cipher = Cipher::aes128gcm;
+    bool esn = true;
     uint32_t generation = 0;
     uint64_t packets = 0;
     uint64_t bytes = 0;
@@ -138,6 +141,7 @@ struct SaExpiring {
     SaDirection direction = SaDirection::inbound;
     base::Spi spi;
     base::IpAddress remote;
+    base::IpAddress group;      // unspecified: of a pair
     base::Encap encap = base::Encap::geneve;
     base::Vni vni;
     ExpiryReason reason = ExpiryReason::soft_packets;

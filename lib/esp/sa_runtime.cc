@@ -52,14 +52,15 @@ SaRuntime::make(const SaConfig& config, const AeadLibrary& library, TimePoint no
 }
 
 SaRuntime::SaRuntime(const SaConfig& config, std::unique_ptr<Aead> aead, TimePoint now)
-    : remote_(config.remote), local_(config.local), aead_(std::move(aead)),
+    : remote_(config.remote), destination_(config.of_group() ? config.group : config.local),
+      aead_(std::move(aead)),
       key_(aead_->hot()), spi_(config.spi), vni_(config.vni), encap_(config.encap),
       direction_(config.direction), esn_(config.esn),
-      any_local_(config.local.is_unspecified()),
+      any_destination_(destination_.is_unspecified()), of_group_(config.of_group()),
       window_(config.direction == SaDirection::inbound ? config.replay_window : 0,
               config.esn),
       key_end_(static_cast<const char*>(aead_->hot()) + aead_->hot_size()),
-      limits_(config.limits), created_(now), generation_(config.generation),
+      local_(config.local), group_(config.group), limits_(config.limits), created_(now), generation_(config.generation),
       cipher_(config.cipher)
 {
     const uint64_t asked = or_unlimited(config.limits.hard_packets);

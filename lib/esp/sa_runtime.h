@@ -94,8 +94,10 @@ public:
     SaDirection direction() const noexcept { return direction_; }
     bool esn() const noexcept { return esn_; }
     const base::IpAddress& remote() const noexcept { return remote_; }
-    const base::IpAddress& local() const noexcept { return local_; }
-    bool any_local() const noexcept { return any_local_; }
+    // Where its inbound packets must be addressed to: our address or the group's.
+    const base::IpAddress& destination() const noexcept { return destination_; }
+    bool any_destination() const noexcept { return any_destination_; }  // but no multicast
+    bool of_group() const noexcept { return of_group_; }
 
     // ---- Control path ----
 
@@ -111,6 +113,8 @@ public:
     // Outbound: the last number given out; inbound: the highest accepted.
     uint64_t last_sequence() const noexcept;
     Cipher cipher() const noexcept { return cipher_; }
+    const base::IpAddress& local() const noexcept { return local_; }
+    const base::IpAddress& group() const noexcept { return group_; }    // or unspecified
     uint32_t generation() const noexcept { return generation_; }
     const SaLimits& limits() const noexcept { return limits_; }     // as configured
     TimePoint created() const noexcept { return created_; }
@@ -125,7 +129,7 @@ private:
 
     // Line 0: fixed before publication.
     base::IpAddress remote_;
-    base::IpAddress local_;
+    base::IpAddress destination_;
     std::unique_ptr<Aead> aead_;
     const void* key_;               // expanded, inside aead_
     base::Spi spi_;
@@ -133,7 +137,8 @@ private:
     base::Encap encap_;
     SaDirection direction_;
     bool esn_;
-    bool any_local_;
+    bool any_destination_;
+    bool of_group_;
 
     // Line 1: atomics of all packet threads, with the limits they meet.
     alignas(64) std::atomic<uint64_t> next_sequence_{1};    // outbound
@@ -151,6 +156,8 @@ private:
     const char* key_end_;               // fixed
 
     // Control path.
+    base::IpAddress local_;
+    base::IpAddress group_;
     SaLimits limits_;
     TimePoint created_;
     uint64_t sad_key_ = 0;

@@ -189,7 +189,7 @@ Sad::remove_if(const std::function<bool(const SaRuntime&)>& which)
 size_t
 Sad::remove_peer(const base::IpAddress& remote)
 {
-    return remove_if([&](const SaRuntime& sa) { return sa.remote() == remote; });
+    return remove_if([&](const SaRuntime& sa) { return sa.remote() == remote && !sa.of_group(); });
 }
 
 void

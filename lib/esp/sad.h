@@ -136,7 +136,7 @@ public:
     // so an outbound SA is found by what it is for.
     bool remove_inbound(base::Spi spi, const base::IpAddress& remote);
     bool remove_outbound(uint16_t peer, base::Encap encap, base::Vni vni, base::Spi spi);
-    // How many were removed.
+    // How many were removed.  remove_peer() leaves SAs of groups alone.
     size_t remove_if(const std::function<bool(const SaRuntime&)>& which);
     size_t remove_peer(const base::IpAddress& remote);
     // 'visit' must not call back.

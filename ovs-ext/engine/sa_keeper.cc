@@ -28,13 +28,13 @@ constexpr ExpiryReason kReasons[] = {
     ExpiryReason::hard_bytes, ExpiryReason::hard_seconds,
 };
 
+}  // namespace
+
 Channel
 channel_of(const SaRuntime& sa)
 {
-    return Channel{sa.remote(), sa.encap(), sa.vni()};
+    return Channel{sa.of_group() ? sa.group() : sa.remote(), sa.encap(), sa.vni()};
 }
-
-}  // namespace
 
 SaKeeper::SaKeeper(const nvo3_host& host, PeerTable& peers, const esp::AeadLibrary& library)
     : host_(host), peers_(peers), library_(library), reclaimer_(host), sad_(reclaimer_)
@@ -118,7 +118,8 @@ SaKeeper::remove_if(const Which& which)
 void
 SaKeeper::tell(const SaRuntime& sa, ExpiryReason reason)
 {
-    expiring_.push_back({sa.direction(), sa.spi(), sa.remote(), sa.encap(), sa.vni(), reason});
+    expiring_.push_back({sa.direction(), sa.spi(), sa.remote(), sa.group(), sa.encap(), sa.vni(),
+                         reason});
 }
 
 void
@@ -197,9 +198,9 @@ SaKeeper::list(uint32_t request) const
             return;
         }
         const auto age = std::chrono::duration_cast<std::chrono::seconds>(now() - sa.created());
-        records.push_back({request, sa.direction(), sa.spi(), sa.remote(), sa.local(), sa.encap(),
-                           sa.vni(), sa.cipher(), sa.generation(), sa.packets(), sa.bytes(),
-                           static_cast<uint32_t>(age.count())});
+        records.push_back({request, sa.direction(), sa.spi(), sa.remote(), sa.local(), sa.group(),
+                           sa.encap(), sa.vni(), sa.cipher(), sa.esn(), sa.generation(),
+                           sa.packets(), sa.bytes(), static_cast<uint32_t>(age.count())});
     });
     return records;
 }
@@ -210,7 +211,7 @@ SaKeeper::counts()
     if (std::exchange(counts_stale_, false)) {
         counts_.clear();
         sad_.for_each([&](const SaRuntime& sa) {
-            if (sa.alive()) {
+            if (sa.alive() && !sa.of_group()) {
                 Count& count = counts_[channel_of(sa)];
                 (sa.direction() == SaDirection::inbound ? count.in : count.out)++;
             }

@@ -26,6 +26,8 @@
 
 namespace nvo3::engine {
 
+Channel channel_of(const esp::SaRuntime& sa);
+
 class SaKeeper {
 public:
     struct Count {
@@ -43,6 +45,7 @@ public:
     base::Status install(const esp::SaConfig& config);
     // Whether there was one.
     bool remove(esp::SaDirection direction, base::Spi spi, const Channel& channel);
+    // Those of the pair, not those of groups that 'remote' sends to.
     void remove_peer(const base::IpAddress& remote);
     // Those that 'which' names; tells of each as "removed".
     void remove_if(const Which& which);
@@ -59,7 +62,7 @@ public:
 
     // The live ones.
     std::vector<esp::msg::SaRecord> list(uint32_t request) const;
-    // Of live SAs; counted anew only when the set has changed.
+    // Of live SAs of pairs; counted anew only when the set has changed.
     const std::map<Channel, Count>& counts();
     // Whether the set of live SAs has changed since the last call.
     bool take_changed() { return std::exchange(changed_, false); }

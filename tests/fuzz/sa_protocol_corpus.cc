@@ -40,6 +40,16 @@ install(SaDirection direction, Cipher cipher, size_t key_size)
     return message;
 }
 
+msg::InstallSa
+install_group()
+{
+    msg::InstallSa message = install(SaDirection::inbound, Cipher::aes128gcm, 20);
+    message.sa.spi = base::Spi(base::Spi::kFirstOfGroups);
+    message.sa.group = *base::IpAddress::parse("239.1.1.1");
+    message.sa.esn = false;
+    return message;
+}
+
 }  // namespace
 
 int
@@ -66,6 +76,7 @@ main(int argc, char* argv[])
         msg::Acquire{v4, v6, base::Encap::vxlan, base::Vni(1)},
         msg::SaExpiring{},
         msg::Alarm{},
+        install_group(),
     };
     base::Bytes stream;
     for (size_t i = 0; i < std::size(messages); i++) {

@@ -38,6 +38,17 @@ test_key(esp::Cipher cipher)
     return key;
 }
 
+TestSa
+TestSa::of_group(int sender, bool ipv6)
+{
+    TestSa test;
+    test.ipv6 = ipv6;
+    test.esn = false;
+    test.spi = base::Spi::kFirstOfGroups + static_cast<uint32_t>(sender);
+    test.group = true;
+    return test;
+}
+
 esp::SaConfig
 TestSa::config(esp::SaDirection direction) const
 {
@@ -50,6 +61,12 @@ TestSa::config(esp::SaDirection direction) const
     config.spi = base::Spi(spi);
     config.remote = address(inbound ? 1 : 2);
     config.local = address(inbound ? 2 : 1);
+    if (group) {
+        config.group = *base::IpAddress::parse(ipv6 ? "ff05::1:1" : "239.1.1.1");
+        if (!inbound) {
+            config.remote = config.group;
+        }
+    }
     config.encap = encap;
     config.vni = base::Vni(vni);
     config.cipher = cipher;

@@ -38,7 +38,7 @@ public:
 base::Secret test_key(esp::Cipher cipher);
 
 // A valid SA between 172.31.0.1 and .2 (or fd31::1 and ::2): outbound at the
-// first, inbound at the second.
+// first, inbound at the second.  Of a group: from .1 to 239.1.1.1 or ff05::1:1.
 struct TestSa {
     base::Encap encap = base::Encap::geneve;
     esp::Cipher cipher = esp::Cipher::aes128gcm;
@@ -47,7 +47,10 @@ struct TestSa {
     uint32_t spi = 0x1234abcd;
     uint32_t vni = 5001;
     uint32_t window = 1024;
+    bool group = false;
 
+    // An SA of a group, from the n-th sender.
+    static TestSa of_group(int sender = 1, bool ipv6 = false);
     esp::SaConfig config(esp::SaDirection direction) const;
     // By the fastest library, or the given one.
     std::unique_ptr<esp::SaRuntime> make(esp::SaDirection direction,

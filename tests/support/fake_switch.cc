@@ -175,12 +175,13 @@ void FakeSwitch::handle(int, const esp::SaMessage& message)
     } else if (const auto* what = std::get_if<msg::RemovePeer>(&message)) {
         {
             std::lock_guard lock(mutex_);
-            std::erase_if(sas_, [&](const Sa& sa) { return sa.remote == what->remote; });
+            std::erase_if(sas_, [&](const Sa& sa) { return sa.remote == what->remote && sa.group.is_unspecified(); });
         }
         send(msg::Result{what->request, 0, ""});
     } else if (const auto* what = std::get_if<msg::ListSas>(&message)) {
         for (const Sa& sa : sas()) {
-            send(msg::SaRecord{what->request, sa.direction, sa.spi, sa.remote, {}, sa.encap, sa.vni, sa.cipher, sa.generation, 0, 0, 1});
+            send(msg::SaRecord{what->request, sa.direction, sa.spi, sa.remote, {}, sa.group, sa.encap, sa.vni, sa.cipher,
+                               sa.group.is_unspecified(), sa.generation, 0, 0, 1});
         }
         send(msg::Result{what->request, 0, ""});
     } else if (const auto* what = std::get_if<msg::PortStatus>(&message)) {
@@ -191,8 +192,8 @@ void FakeSwitch::handle(int, const esp::SaMessage& message)
 
 uint32_t FakeSwitch::install(const esp::SaConfig& config)
 {
-    Sa sa{config.direction, config.spi, config.remote, config.encap, config.vni, config.cipher, config.generation, config.limits,
-          base::Bytes(config.key.view().begin(), config.key.view().end())};
+    Sa sa{config.direction, config.spi, config.remote, config.group, config.encap, config.vni, config.cipher, config.generation,
+          config.limits, base::Bytes(config.key.view().begin(), config.key.view().end())};
     std::function<void(const Sa&)> hook;
     {
         std::lock_guard lock(mutex_);

@@ -25,6 +25,7 @@ public:
         esp::SaDirection direction;
         base::Spi spi;
         base::IpAddress remote;
+        base::IpAddress group;      // unspecified: of a pair
         base::Encap encap;
         base::Vni vni;
         esp::Cipher cipher;

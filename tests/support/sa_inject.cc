@@ -3,8 +3,8 @@
 // Test program: speaks to the SA socket of a switch in the place of the agent.
 //
 //   sa_inject SOCKET install NAME=VALUE...     installs an SA
-//     direction=inbound|outbound spi=N remote=IP [local=IP] [encap=geneve|vxlan] vni=N key=HEX [cipher=aes128gcm]
-//     [esn=1] [window=1024] [soft_packets=N] [hard_packets=N] [soft_bytes=N] [hard_bytes=N] [hard_seconds=N] [generation=N]
+//     direction=inbound|outbound spi=N remote=IP [local=IP] [group=IP] [encap=geneve|vxlan] vni=N key=HEX [cipher=aes128gcm]
+//     [esn=1; 0 in a group] [window=1024] [soft_packets=N] [hard_packets=N] [soft_bytes=N] [hard_bytes=N] [hard_seconds=N] [generation=N]
 //   sa_inject SOCKET remove NAME=VALUE...      direction= spi= remote= [encap=geneve] vni=
 //   sa_inject SOCKET remove-peer NAME=VALUE... remote=
 //   sa_inject SOCKET list                      one line for each SA
@@ -96,10 +96,13 @@ sa_config(const Arguments& arguments)
     if (arguments.contains("local")) {
         sa.local = must(base::IpAddress::parse(text(arguments, "local", {})));
     }
+    if (arguments.contains("group")) {
+        sa.group = must(base::IpAddress::parse(text(arguments, "group", {})));
+    }
     sa.encap = must(base::parse_encap(text(arguments, "encap", "geneve")));
     sa.vni = must(base::Vni::parse(text(arguments, "vni", {})));
     sa.cipher = must(esp::cipher_from_name(text(arguments, "cipher", "aes128gcm")));
-    sa.esn = number(arguments, "esn", 1) != 0;
+    sa.esn = number(arguments, "esn", sa.of_group() ? 0 : 1) != 0;
     sa.replay_window = static_cast<uint32_t>(number(arguments, "window", 1024));
     sa.limits.soft_packets = number(arguments, "soft_packets", 0);
     sa.limits.hard_packets = number(arguments, "hard_packets", 0);
@@ -164,8 +167,9 @@ void
 print(const esp::SaMessage& message)
 {
     if (auto* sa = std::get_if<esp::msg::SaRecord>(&message)) {
-        std::printf("sa %s spi=%s remote=%s encap=%s vni=%u cipher=%s generation=%u packets=%llu bytes=%llu\n",
-                    esp::to_string(sa->direction), base::to_string(sa->spi).c_str(), sa->remote.to_string().c_str(),
+        const std::string group = sa->group.is_unspecified() ? "" : " group=" + sa->group.to_string();
+        std::printf("sa %s spi=%s remote=%s%s encap=%s vni=%u cipher=%s generation=%u packets=%llu bytes=%llu\n",
+                    esp::to_string(sa->direction), base::to_string(sa->spi).c_str(), sa->remote.to_string().c_str(), group.c_str(),
                     base::to_string(sa->encap), sa->vni.value, esp::to_string(sa->cipher), sa->generation,
                     static_cast<unsigned long long>(sa->packets), static_cast<unsigned long long>(sa->bytes));
     } else if (auto* acquire = std::get_if<esp::msg::Acquire>(&message)) {

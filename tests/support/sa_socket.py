@@ -55,10 +55,11 @@ class SaSocket:
             if kind == 17 and int.from_bytes(body[:4], "big") == self._request:
                 return int.from_bytes(body[4:8], "big"), body[10:].decode()
 
-    def install(self, direction, spi, remote, vni, key, *, encap="geneve", cipher="aes128gcm", esn=True, window=1024):
+    def install(self, direction, spi, remote, vni, key, *, encap="geneve", cipher="aes128gcm", esn=True, window=1024,
+                group="::"):
         """Installs an SA; `key` is key and salt. Fails the test if the switch refuses it."""
         self._request += 1
-        self._send(2, struct.pack("!IBI", self._request, direction, spi) + address(remote) + bytes(16)
+        self._send(2, struct.pack("!IBI", self._request, direction, spi) + address(remote) + bytes(16) + address(group)
                    + struct.pack("!BIBBI", ENCAPS[encap], vni, CIPHERS[cipher], esn, window)
                    + struct.pack("!QQQQII", 0, 0, 0, 0, 0, 1) + struct.pack("!H", len(key)) + key)
         error, words = self._result()

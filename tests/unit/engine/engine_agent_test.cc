@@ -305,7 +305,7 @@ TEST_F(EngineTest, TellsOfSoftAndHardLimits)
     EXPECT_TRUE(sends(this, *a, header()));
     auto told = expiring();
     ASSERT_EQ(told.size(), 1u);
-    EXPECT_EQ(told[0], (msg::SaExpiring{SaDirection::outbound, Spi(0x1001), kB, Encap::geneve,
+    EXPECT_EQ(told[0], (msg::SaExpiring{SaDirection::outbound, Spi(0x1001), kB, {}, Encap::geneve,
                                         Vni(5001), ExpiryReason::soft_packets}));
     EXPECT_TRUE(expiring().empty());
 

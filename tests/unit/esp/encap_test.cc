@@ -55,16 +55,16 @@ const WireRow kWireRows[] = {
      "5740443718c35c8c810221523ec2e4e6"},
     {"IPv6, VXLAN, ChaCha20-Poly1305",
      {.encap = Encap::vxlan, .cipher = Cipher::chacha20poly1305, .ipv6 = true,
-      .spi = 0xfffffffe, .vni = 1},
+      .spi = 0x7ffffffe, .vni = 1},
      "", false, 7, 62, 0xd234,
      "020000000002020000000001" "86dd"
      "6000000000781140fd310000000000000000000000000001fd310000000000000000000000000002"
      "d234119500780000"
-     "fffffffe00000007" "0000000000000007"
+     "7ffffffe00000007" "0000000000000007"
      "917f75bb2a17b3f16f014e7868067a085cd86f0defe6a1406d847f2aa6a586f5"
      "accebf21b4f0416e72f5651154fa1b546c929d176c995034947abd91dcba5b1c"
      "6ff039ac760b14e9a36f1d801f473efb"
-     "7ed51fbb89a8b6cbf7c9d6307da247e2"},
+     "1508a921a83c04e78146f9ad17003cab"},
     {"IPv6, VLAN tag, Geneve, AES-128-GMAC, three octets of padding in clear",
      {.cipher = Cipher::aes128gmac, .ipv6 = true, .spi = 0x01020304, .vni = 0xffffff},
      "", true, 0x1ffffffff, 63, 0xc000,

@@ -18,6 +18,7 @@ using base::Spi;
 using base::Vni;
 
 const IpAddress kRemote = *IpAddress::parse("192.0.2.2");
+const IpAddress kGroup = *IpAddress::parse("239.1.1.1");
 const IpAddress kLocal = *IpAddress::parse("2001:db8::1");
 
 msg::InstallSa
@@ -29,6 +30,7 @@ sample_install()
     install.sa.spi = Spi(0x11223344);
     install.sa.remote = kRemote;
     install.sa.local = kLocal;
+    install.sa.group = kGroup;
     install.sa.encap = base::Encap::vxlan;
     install.sa.vni = Vni(5001);
     install.sa.cipher = Cipher::chacha20poly1305;
@@ -73,11 +75,12 @@ TEST(SaProtocol, EveryMessageComesBackTheSame)
     expect_same_again(msg::SwitchHello{1, 42, "openssl"});
     expect_same_again(msg::Result{4, ENOENT, "no such SA"});
     expect_same_again(msg::SaRecord{5, SaDirection::inbound, Spi(1000), kRemote, kLocal,
-                                    base::Encap::vxlan, Vni(77), Cipher::aes256gmac, 8,
+                                    kGroup, base::Encap::vxlan, Vni(77), Cipher::aes256gmac,
+                                    false, 8,
                                     uint64_t{1} << 40, uint64_t{1} << 50, 9});
     expect_same_again(msg::Acquire{kRemote, kLocal, base::Encap::geneve, Vni(0xffffff)});
     expect_same_again(msg::SaExpiring{SaDirection::outbound, Spi(301), kRemote,
-                                      base::Encap::geneve, Vni(1), ExpiryReason::hard_seconds});
+                                      kGroup, base::Encap::geneve, Vni(1), ExpiryReason::hard_seconds});
     expect_same_again(msg::Alarm{DropReason::wrong_vni, kRemote, Vni(1), Vni(2), Spi(302), 1000});
 }
 
@@ -92,6 +95,7 @@ TEST(SaProtocol, InstallSaComesBackTheSame)
     EXPECT_EQ(got.sa.spi, want.sa.spi);
     EXPECT_EQ(got.sa.remote, want.sa.remote);
     EXPECT_EQ(got.sa.local, want.sa.local);
+    EXPECT_EQ(got.sa.group, want.sa.group);
     EXPECT_EQ(got.sa.encap, want.sa.encap);
     EXPECT_EQ(got.sa.vni, want.sa.vni);
     EXPECT_EQ(got.sa.cipher, want.sa.cipher);
@@ -149,19 +153,19 @@ struct BadRow {
 TEST(SaProtocol, RefusesValuesOutOfRange)
 {
     // InstallSa: type 1, request 4, direction 1, SPI 4, remote 16, local 16,
-    // encap 1, VNI 4, cipher 1, esn 1.
+    // group 16, encap 1, VNI 4, cipher 1, esn 1.
     BadRow rows[] = {
         {"unknown type", msg::ListSas{1}, 0, 99},
         {"type 0", msg::ListSas{1}, 0, 0},
         {"direction 0", sample_install(), 5, 0},
         {"direction 3", sample_install(), 5, 3},
-        {"encap 3", sample_install(), 42, 3},
-        {"VNI of 25 bits", sample_install(), 43, 1},
-        {"cipher 0", sample_install(), 47, 0},
-        {"cipher 6", sample_install(), 47, 6},
-        {"esn 2", sample_install(), 48, 2},
-        {"expiry reason 0", msg::SaExpiring{}, 1 + 1 + 4 + 16 + 1 + 4, 0},
-        {"expiry reason 7", msg::SaExpiring{}, 1 + 1 + 4 + 16 + 1 + 4, 7},
+        {"encap 3", sample_install(), 58, 3},
+        {"VNI of 25 bits", sample_install(), 59, 1},
+        {"cipher 0", sample_install(), 63, 0},
+        {"cipher 6", sample_install(), 63, 6},
+        {"esn 2", sample_install(), 64, 2},
+        {"expiry reason 0", msg::SaExpiring{}, 1 + 1 + 4 + 32 + 1 + 4, 0},
+        {"expiry reason 7", msg::SaExpiring{}, 1 + 1 + 4 + 32 + 1 + 4, 7},
         {"drop reason 250", msg::Alarm{}, 1, 250},
     };
     for (const BadRow& row : rows) {

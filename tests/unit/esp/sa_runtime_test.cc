@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -29,14 +30,34 @@ make(SaDirection direction, const SaLimits& limits, bool esn = true)
     return sa ? std::move(*sa) : nullptr;
 }
 
+struct Row {
+    const char* name;
+    SaDirection direction;
+    std::function<void(SaConfig&)> change;
+    const char* word;       // in the error; null: it is valid
+};
+
+void
+expect_rows(const TestSa& test, std::span<const Row> rows)
+{
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.name);
+        SaConfig config = test.config(row.direction);
+        row.change(config);
+        const base::Status status = validate(config);
+        EXPECT_EQ(status.ok(), row.word == nullptr);
+        EXPECT_EQ(SaRuntime::make(config, *aead_libraries().at(0), {}).ok(),
+                  row.word == nullptr);
+        if (!status && row.word) {
+            EXPECT_NE(status.error().text.find(row.word), std::string::npos)
+                << status.error().text;
+            EXPECT_EQ(status.error().code, EINVAL);
+        }
+    }
+}
+
 TEST(Sa, WhatIsRefused)
 {
-    struct Row {
-        const char* name;
-        SaDirection direction;
-        std::function<void(SaConfig&)> change;
-        const char* word;       // in the error; null: it is valid
-    };
     const auto in = SaDirection::inbound;
     const auto out = SaDirection::outbound;
     const Row rows[] = {
@@ -58,21 +79,44 @@ TEST(Sa, WhatIsRefused)
         {"window too large", in, [](SaConfig& c) { c.replay_window = 16384; }, "window"},
         {"window too small", in, [](SaConfig& c) { c.replay_window = 32; }, "window"},
         {"outbound has no window", out, [](SaConfig& c) { c.replay_window = 0; }, nullptr},
+        {"pair without ESN", in, [](SaConfig& c) { c.esn = false; }, nullptr},
+        {"highest SPI of pairs", in, [](SaConfig& c) { c.spi = base::Spi(0x7fffffff); }, nullptr},
+        {"pair with an SPI of groups", in, [](SaConfig& c) { c.spi = base::Spi(0x80000000); },
+         "80000000"},
+        {"pair with a multicast address", out,
+         [](SaConfig& c) { c.remote = *base::IpAddress::parse("239.1.1.1"); }, "multicast"},
     };
-    for (const Row& row : rows) {
-        SCOPED_TRACE(row.name);
-        SaConfig config = TestSa().config(row.direction);
-        row.change(config);
-        const base::Status status = validate(config);
-        EXPECT_EQ(status.ok(), row.word == nullptr);
-        EXPECT_EQ(SaRuntime::make(config, *aead_libraries().at(0), {}).ok(),
-                  row.word == nullptr);
-        if (!status && row.word) {
-            EXPECT_NE(status.error().text.find(row.word), std::string::npos)
-                << status.error().text;
-            EXPECT_EQ(status.error().code, EINVAL);
-        }
-    }
+    expect_rows(TestSa(), rows);
+}
+
+TEST(Sa, WhatIsRefusedOfAGroup)
+{
+    const auto address = [](const char* text) { return *base::IpAddress::parse(text); };
+    const auto in = SaDirection::inbound;
+    const auto out = SaDirection::outbound;
+    const Row rows[] = {
+        {"as it is, inbound", in, [](SaConfig&) {}, nullptr},
+        {"as it is, outbound", out, [](SaConfig&) {}, nullptr},
+        {"any local address", in, [](SaConfig& c) { c.local = {}; }, nullptr},
+        {"no group", in, [](SaConfig& c) { c.group = {}; }, "group is missing"},
+        {"an SPI of pairs", in, [](SaConfig& c) { c.spi = base::Spi(0x7fffffff); }, "SPI"},
+        {"group of one host", in, [&](SaConfig& c) { c.group = address("192.0.2.1"); },
+         "not a multicast"},
+        {"limited broadcast", in, [&](SaConfig& c) { c.group = address("255.255.255.255"); },
+         "not a multicast"},
+        {"ESN", in, [](SaConfig& c) { c.esn = true; }, "9838"},
+        {"ESN, outbound", out, [](SaConfig& c) { c.esn = true; }, "9838"},
+        {"the sender is the group", in, [](SaConfig& c) { c.remote = c.group; }, "sender"},
+        {"sent to one host", out, [&](SaConfig& c) { c.remote = address("192.0.2.1"); },
+         "not the group"},
+        {"sent to another group", out, [&](SaConfig& c) { c.remote = address("239.1.1.2"); },
+         "not the group"},
+        {"sender of the other IP version", in, [&](SaConfig& c) { c.remote = address("fd31::1"); },
+         "IP version"},
+    };
+    expect_rows(TestSa::of_group(), rows);
+    EXPECT_TRUE(validate(TestSa::of_group(1, true).config(in)));
+    EXPECT_TRUE(validate(TestSa::of_group(1, true).config(out)));
 }
 
 TEST(SaRuntime, NumbersStartAt1AndDoNotOverlap)

@@ -491,8 +491,8 @@ TEST_F(AgentTest, RekeyByCommandAndByTheSwitch)
     EXPECT_FALSE(a->agent->rekey("nobody"));
     ASSERT_TRUE(await([&] { return up() && spi(*a) != out && spi(*b) != in; }));
     out = spi(*a);
-    a->sw->send(esp::msg::SaExpiring{SaDirection::outbound, out, *base::IpAddress::parse(kAddress[1]), base::Encap::geneve, base::Vni(5001),
-                                     esp::ExpiryReason::soft_bytes});
+    a->sw->send(esp::msg::SaExpiring{SaDirection::outbound, out, *base::IpAddress::parse(kAddress[1]), {}, base::Encap::geneve,
+                                     base::Vni(5001), esp::ExpiryReason::soft_bytes});
     ASSERT_TRUE(await([&] { return up() && spi(*a) != out; }));
 }
 
