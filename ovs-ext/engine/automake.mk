@@ -34,6 +34,7 @@ tests_unit_engine_tests_SOURCES = \
 	tests/support/fake_host.h \
 	tests/unit/engine/agent_socket_test.cc \
 	tests/unit/engine/engine_agent_test.cc \
+	tests/unit/engine/engine_nva_test.cc \
 	tests/unit/engine/engine_fixture.h \
 	tests/unit/engine/engine_packet_test.cc \
 	tests/unit/engine/engine_threads_test.cc \

@@ -178,10 +178,19 @@ Engine::remove_port(std::string_view name)
 void
 Engine::ports_changed(const PortConfig* former, const PortConfig* now)
 {
+    if (now && now->from_nva) {
+        // SAs may be here before the port that they are for.
+        keeper_.sad().for_each([&](const esp::SaRuntime& sa) {
+            serve_for_nva(sa.remote(), sa.encap());
+            if (sa.of_group()) {
+                serve_for_nva(sa.group(), sa.encap());
+            }
+        });
+    }
     refresh_lanes();
     std::map<std::pair<Channel, esp::Cipher>, bool> stays;
     keeper_.remove_if([&](const esp::SaRuntime& sa) {
-        const Channel channel{sa.remote(), sa.encap(), sa.vni()};
+        const Channel channel = channel_of(sa);
         const bool is_its = now && covers(*now, channel);
         // A peer that only this port named takes along what remote_ip=flow
         // ports had with it.
@@ -197,6 +206,21 @@ Engine::ports_changed(const PortConfig* former, const PortConfig* now)
     });
 }
 
+// The peers and groups of a port of the NVA are those that there are SAs for, from
+// the first SA until the last such port is gone: so an SA that has ended is asked
+// for again, and counters go on.
+void
+Engine::serve_for_nva(const IpAddress& remote, Encap encap)
+{
+    if (!ports_.has_nva(encap) || !nva_lanes_.emplace(remote, encap).second) {
+        return;
+    }
+    known_remotes_.insert(remote);
+    if (Lane* lane = peers_.serve(remote, encap)) {
+        lane->served.store(true, std::memory_order_relaxed);
+    }
+}
+
 // Which peers the ports know, for packet threads to see.  One pass over the
 // ports, however many there are: it is called for each of them.
 void
@@ -207,7 +231,9 @@ Engine::refresh_lanes()
     std::set<IpAddress> named;
     for (const auto& [name, port] : ports_.all()) {
         if (!port.config.remote) {
-            of_flow_ports.insert(port.config.encap);
+            if (!port.config.from_nva) {
+                of_flow_ports.insert(port.config.encap);
+            }
             continue;
         }
         named.insert(*port.config.remote);
@@ -216,11 +242,13 @@ Engine::refresh_lanes()
             mtu = port.underlay_mtu;
         }
     }
+    std::erase_if(nva_lanes_, [&](const auto& lane) { return !ports_.has_nva(lane.second); });
     known_remotes_.insert(named.begin(), named.end());
     for (const IpAddress& remote : known_remotes_) {
         for (Encap encap : {Encap::geneve, Encap::vxlan}) {
             const auto own = mtu_by_lane.find({remote, encap});
-            const bool served = own != mtu_by_lane.end() || (named.contains(remote) && of_flow_ports.contains(encap));
+            const bool served = own != mtu_by_lane.end() || nva_lanes_.contains({remote, encap})
+                                || (named.contains(remote) && of_flow_ports.contains(encap));
             const Peer* peer = served ? nullptr : peers_.find(remote);
             Lane* lane = served ? peers_.serve(remote, encap) : peer ? peer->lane(encap) : nullptr;
             if (lane) {
@@ -230,7 +258,10 @@ Engine::refresh_lanes()
             }
         }
     }
-    std::erase_if(known_remotes_, [&](const IpAddress& remote) { return !named.contains(remote); });
+    std::erase_if(known_remotes_, [&](const IpAddress& remote) {
+        return !named.contains(remote) && !nva_lanes_.contains({remote, Encap::geneve})
+               && !nva_lanes_.contains({remote, Encap::vxlan});
+    });
 }
 
 void
@@ -298,13 +329,21 @@ Engine::handle(esp::msg::InstallSa& message)
 {
     // The agent's view of the configuration may be older than ours: what a port
     // towards that peer no longer allows must not come back by its next rekey.
-    const Channel channel{message.sa.remote, message.sa.encap, message.sa.vni};
+    // No port of the configuration names a group, only those of the NVA are for it.
+    const bool of_group = message.sa.of_group();
+    const Channel channel{of_group ? message.sa.group : message.sa.remote, message.sa.encap, message.sa.vni};
     const bool known = ports_.names(channel.remote, Encap::geneve) || ports_.names(channel.remote, Encap::vxlan);
     const Status status = known && !ports_.serves_with(channel, message.sa.cipher)
                               ? Status(Error{EINVAL, "no port towards " + channel.remote.to_string() + " carries VNI "
                                                      + to_string(channel.vni) + " with " + esp::to_string(message.sa.cipher)})
                               : keeper_.install(message.sa);
     message.sa.key.reset();
+    if (status) {
+        serve_for_nva(message.sa.remote, message.sa.encap);
+        if (of_group) {
+            serve_for_nva(message.sa.group, message.sa.encap);
+        }
+    }
     answer(message.request, status);
 }
 

@@ -79,6 +79,7 @@ private:
     // engine.cc
     void ports_changed(const PortConfig* former, const PortConfig* now);
     void refresh_lanes();
+    void serve_for_nva(const base::IpAddress& remote, base::Encap encap);
     void on_agent_up(uint64_t agent_instance) override;
     void on_agent_down() override;
     void on_agent_message(esp::SaMessage& message) override;
@@ -123,6 +124,7 @@ private:
     std::map<std::string, esp::msg::PortStatus, std::less<>> agent_view_;
     std::set<std::string, std::less<>> changed_ports_;  // status to be told
     std::set<base::IpAddress> known_remotes_;           // with lanes
+    std::set<std::pair<base::IpAddress, base::Encap>> nva_lanes_;   // served for ports of the NVA
     std::string socket_error_;                          // empty: open
     long long reopen_ms_ = 0;
     bool retell_ = false;       // once the list that goes out is complete

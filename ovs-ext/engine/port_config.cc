@@ -32,7 +32,7 @@ public:
     {
         for (Status (Parser::*step)() :
              {&Parser::encap, &Parser::remote, &Parser::local, &Parser::keys,
-              &Parser::cipher, &Parser::replay_window, &Parser::dst_port,
+              &Parser::nva, &Parser::cipher, &Parser::replay_window, &Parser::dst_port,
               &Parser::packet_type}) {
             Status status = (this->*step)();
             if (!status) {
@@ -127,6 +127,13 @@ private:
             }
             config_.vnis.push_back(*vni);
         }
+        config_.from_nva = options_.nvo3_vnis && std::string_view(options_.nvo3_vnis) == "nva";
+        if (config_.from_nva) {
+            return config_.vnis.empty()
+                   ? Status{}
+                   : Status(wrong("nvo3_vnis", "nva", "needs options:key=flow: the NVA says which "
+                                  "networks this host serves"));
+        }
         Status listed = config_.key_flow ? vni_list() : Status{};
         std::ranges::sort(config_.vnis);
         config_.vnis.erase(std::ranges::unique(config_.vnis).begin(), config_.vnis.end());
@@ -159,6 +166,31 @@ private:
             }
             rest.remove_prefix(comma + 1);
         }
+    }
+
+    // What a port must leave to the NVA.
+    Status nva()
+    {
+        if (!config_.from_nva) {
+            return {};
+        }
+        if (config_.remote) {
+            return wrong("nvo3_vnis", "nva", "needs options:remote_ip=flow: the NVA says who the "
+                         "peers are");
+        }
+        if (!config_.local.is_unspecified()) {
+            return wrong("local_ip", options_.local_ip, "cannot be on a port with "
+                         "options:nvo3_vnis=nva, which also gets what is sent to groups; remove "
+                         "the option");
+        }
+        for (auto [name, text] : {std::pair{"security_level", options_.security_level},
+                                  std::pair{"cipher", options_.cipher}}) {
+            if (text) {
+                return wrong(name, text, "cannot be on a port with options:nvo3_vnis=nva: each "
+                             "network's cipher comes from the NVA; remove the option");
+            }
+        }
+        return {};
     }
 
     Status cipher()
@@ -236,7 +268,7 @@ private:
 bool
 PortConfig::carries(Vni vni) const
 {
-    return std::ranges::binary_search(vnis, vni);
+    return from_nva || std::ranges::binary_search(vnis, vni);
 }
 
 Result<PortConfig>

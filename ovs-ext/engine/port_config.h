@@ -24,6 +24,9 @@ struct PortConfig {
     std::optional<base::IpAddress> remote;  // none: remote_ip=flow
     base::IpAddress local;                  // unspecified: any
     bool key_flow = false;                  // of either direction
+    // nvo3_vnis=nva: carries whatever the agent has SAs for, with any remote, of
+    // any network and cipher.  'vnis' and 'cipher' then mean nothing.
+    bool from_nva = false;
     std::vector<base::Vni> vnis;            // sorted; all that the port may carry
     esp::Cipher cipher = esp::Cipher::aes128gcm;
     uint32_t replay_window = 1024;

@@ -67,7 +67,7 @@ PortTable::any_serving(const Channel& channel,
     const auto serving = [&](const auto& entry) {
         const PortConfig& config = entry.second.config;
         return covers(config, channel) && also(config)
-               && (config.remote || names(channel.remote, Encap::geneve)
+               && (config.remote || config.from_nva || names(channel.remote, Encap::geneve)
                    || names(channel.remote, Encap::vxlan));
     };
     return std::ranges::any_of(ports_, serving);
@@ -80,10 +80,32 @@ PortTable::serves(const Channel& channel) const
 }
 
 bool
+PortTable::has_nva(Encap encap) const
+{
+    return std::ranges::any_of(ports_, [&](const auto& entry) {
+        return entry.second.config.from_nva && entry.second.config.encap == encap;
+    });
+}
+
+bool
+PortTable::left_to_nva(const Channel& channel) const
+{
+    return has_nva(channel.encap)
+           && !any_serving(channel, [](const PortConfig& config) { return !config.from_nva; });
+}
+
+bool
 PortTable::serves_with(const Channel& channel, esp::Cipher cipher) const
 {
-    return any_serving(channel, [&](const PortConfig& config) { return config.cipher == cipher; })
-           && !any_serving(channel, [&](const PortConfig& config) { return !esp::at_least(cipher, config.cipher); });
+    if (left_to_nva(channel)) {
+        return true;
+    }
+    return any_serving(channel, [&](const PortConfig& config) {
+               return !config.from_nva && config.cipher == cipher;
+           })
+           && !any_serving(channel, [&](const PortConfig& config) {
+                  return !config.from_nva && !esp::at_least(cipher, config.cipher);
+              });
 }
 
 int

@@ -19,7 +19,7 @@ namespace nvo3::engine {
 
 // What an SA is for.
 struct Channel {
-    base::IpAddress remote;
+    base::IpAddress remote;         // of an SA of a group: the group
     base::Encap encap = base::Encap::geneve;
     base::Vni vni;
     auto operator<=>(const Channel&) const = default;
@@ -44,11 +44,16 @@ public:
 
     // Whether a port has this very remote address.
     bool names(const base::IpAddress& remote, base::Encap encap) const;
+    // Whether there is a port with nvo3_vnis=nva.
+    bool has_nva(base::Encap encap) const;
     // Whether some port may carry it.  A port with remote_ip=flow may reach the
-    // peers that other ports name.
+    // peers that other ports name, one with nvo3_vnis=nva everybody.
     bool serves(const Channel& channel) const;
+    // Whether only the NVA has a say in it: no other port may carry it.
+    bool left_to_nva(const Channel& channel) const;
     // Whether some port that may carry it wants this cipher, and none asks for more:
-    // packets of all of them go under the same SA.
+    // packets of all of them go under the same SA.  Ports with nvo3_vnis=nva want
+    // any, where no other has a say.
     bool serves_with(const Channel& channel, esp::Cipher cipher) const;
     // The smallest underlay MTU known of ports towards 'remote'; 0: unknown.
     int underlay_mtu(const base::IpAddress& remote, base::Encap encap) const;

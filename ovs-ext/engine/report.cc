@@ -42,7 +42,7 @@ is_state(const std::string& word)
 std::string
 vni_words(const PortConfig& config)
 {
-    std::string text;
+    std::string text = config.from_nva ? "of the NVA" : "";
     for (base::Vni vni : config.vnis) {
         text += (text.empty() ? "" : ",") + to_string(vni);
     }
@@ -53,6 +53,12 @@ std::string
 remote_words(const PortConfig& config)
 {
     return config.remote ? config.remote->to_string() : "flow";
+}
+
+const char*
+cipher_words(const PortConfig& config)
+{
+    return config.from_nva ? "nva" : to_string(config.cipher);
 }
 
 std::string
@@ -103,7 +109,7 @@ Engine::view(const Port& port)
     const PortConfig& config = port.config;
     PortView view;
     for (const auto& [channel, count] : keeper_.counts()) {
-        if (covers(config, channel)) {
+        if (covers(config, channel) && (!config.from_nva || ports_.left_to_nva(channel))) {
             view.sas.in += count.in;
             view.sas.out += count.out;
         }
@@ -151,7 +157,7 @@ Engine::port_status(std::string_view name, const StatusVisitor& visit)
         visit("nvo3_peer", seen.peer.c_str());
     }
     visit("nvo3_sas", sa_words(seen.sas).c_str());
-    visit("nvo3_cipher", to_string(port->config.cipher));
+    visit("nvo3_cipher", cipher_words(port->config));
     if (!seen.error.empty()) {
         visit("nvo3_error", seen.error.c_str());
     }
@@ -164,18 +170,34 @@ Engine::port_status(std::string_view name, const StatusVisitor& visit)
 }
 
 // Those of its peer with its encapsulation: ports that share both show the same
-// ones, as a refused packet often belongs to no network yet.
+// ones, as a refused packet often belongs to no network yet.  Of a port of the
+// NVA the sum over its peers and groups.
 void
 Engine::port_statistics(std::string_view name, const CounterVisitor& visit)
 {
     const Port* port = ports_.find(name);
-    if (!port || !port->config.remote) {
+    if (!port || !(port->config.remote || port->config.from_nva)) {
         return;
     }
-    const Peer* peer = peers_.find(*port->config.remote);
-    const Lane* lane = peer ? peer->lane(port->config.encap) : nullptr;
+    Values sum{};
+    const auto add = [&](const IpAddress& remote) {
+        const Peer* peer = peers_.find(remote);
+        const Lane* lane = peer ? peer->lane(port->config.encap) : nullptr;
+        for (size_t i = 0; lane && i < kCounterCount; i++) {
+            sum[i] += lane->counters.value(i);
+        }
+    };
+    if (port->config.remote) {
+        add(*port->config.remote);
+    } else {
+        for (const auto& [remote, encap] : nva_lanes_) {
+            if (encap == port->config.encap) {
+                add(remote);
+            }
+        }
+    }
     for (size_t i = 0; i < kCounterCount; i++) {
-        visit(counter_name(i), lane ? lane->counters.value(i) : 0);
+        visit(counter_name(i), sum[i]);
     }
 }
 
@@ -209,7 +231,7 @@ Engine::show(const char* wanted, bool as_json)
         for (base::Vni vni : config.vnis) {
             json.number(vni.value);
         }
-        json.end_array().field("cipher", to_string(config.cipher))
+        json.end_array().key("nva").boolean(config.from_nva).field("cipher", cipher_words(config))
             .field("replay_window", config.replay_window).field("state", seen.state)
             .field("peer", seen.peer).field("error", seen.error).field("sas_in", seen.sas.in)
             .field("sas_out", seen.sas.out).field("overhead", seen.overhead)
@@ -219,7 +241,7 @@ Engine::show(const char* wanted, bool as_json)
                 + ", VNI " + vni_words(config) + "\n  state: " + seen.state
                 + (seen.peer.empty() ? "" : ", peer " + seen.peer)
                 + (seen.error.empty() ? "" : ": " + seen.error) + "\n  SAs: " + sa_words(seen.sas)
-                + "\n  cipher: " + to_string(config.cipher) + ", replay window "
+                + "\n  cipher: " + cipher_words(config) + ", replay window "
                 + std::to_string(config.replay_window) + "\n";
         if (seen.overhead) {
             text += "  overhead: " + std::to_string(seen.overhead) + " octets"
@@ -238,19 +260,21 @@ Engine::sa_list(bool as_json)
 {
     std::vector<esp::msg::SaRecord> records = keeper_.list(0);
     std::ranges::sort(records, {}, [](const esp::msg::SaRecord& sa) {
-        return std::tuple(sa.remote, sa.encap, sa.vni, sa.direction, sa.spi);
+        return std::tuple(sa.group, sa.remote, sa.encap, sa.vni, sa.direction, sa.spi);
     });
     JsonWriter json;
     std::string text;
     json.begin_array();
     for (const esp::msg::SaRecord& sa : records) {
+        const bool of_group = !sa.group.is_unspecified();
         json.begin_object().field("direction", to_string(sa.direction))
             .field("spi", to_string(sa.spi)).field("remote_ip", sa.remote.to_string())
-            .field("encap", to_string(sa.encap)).field("vni", sa.vni.value)
+            .field("group", of_group ? sa.group.to_string() : "").field("encap", to_string(sa.encap)).field("vni", sa.vni.value)
             .field("cipher", to_string(sa.cipher)).field("generation", sa.generation)
             .field("packets", sa.packets).field("bytes", sa.bytes)
             .field("age_seconds", sa.age_seconds).end_object();
-        text += std::string(to_string(sa.direction)) + " " + sa.remote.to_string() + " "
+        text += std::string(to_string(sa.direction)) + " " + sa.remote.to_string()
+                + (of_group ? " group " + sa.group.to_string() : "") + " "
                 + to_string(sa.encap) + " VNI " + to_string(sa.vni) + " SPI " + to_string(sa.spi)
                 + " " + to_string(sa.cipher) + " generation " + std::to_string(sa.generation)
                 + ": " + std::to_string(sa.packets) + " packets, " + std::to_string(sa.bytes)

@@ -42,6 +42,24 @@ struct Row {
     const char* value;
 };
 
+void
+nva(nvo3_port_options& options)
+{
+    options.remote_ip = options.in_key = options.out_key = "flow";
+    options.nvo3_vnis = "nva";
+}
+
+TEST(PortConfig, OfTheNvaCarriesAll)
+{
+    nvo3_port_options options = good();
+    nva(options);
+    auto config = parse_port("nva", options);
+    ASSERT_TRUE(config.ok()) << config.error().text;
+    EXPECT_TRUE(config->from_nva);
+    EXPECT_TRUE(config->carries(base::Vni(0)));
+    EXPECT_TRUE(config->carries(base::Vni(0xffffff)));
+}
+
 TEST(PortConfig, AcceptsOrNamesOptionAndValue)
 {
     using O = nvo3_port_options;
@@ -70,6 +88,14 @@ TEST(PortConfig, AcceptsOrNamesOptionAndValue)
         {"empty list", [](O& o) { o.in_key = "flow"; o.nvo3_vnis = ""; }, "nvo3_vnis", "list"},
         {"list with a gap", [](O& o) { o.in_key = "flow"; o.nvo3_vnis = "1,,2"; }, "nvo3_vnis", "1,,2"},
         {"list with a range", [](O& o) { o.in_key = "flow"; o.nvo3_vnis = "1-9"; }, "nvo3_vnis", "1-9"},
+        {"of the NVA", nva, nullptr, nullptr},
+        {"of the NVA, local flow", [](O& o) { nva(o); o.local_ip = "flow"; }, nullptr, nullptr},
+        {"of the NVA, one peer", [](O& o) { nva(o); o.remote_ip = "192.0.2.2"; }, "nvo3_vnis=nva", "remote_ip=flow"},
+        {"of the NVA, one network", [](O& o) { nva(o); o.in_key = o.out_key = "5001"; }, "nvo3_vnis=nva", "key=flow"},
+        {"of the NVA, one network out", [](O& o) { nva(o); o.out_key = "5001"; }, "nvo3_vnis=nva", "key=flow"},
+        {"of the NVA, level", [](O& o) { nva(o); o.security_level = "high"; }, "security_level=high", "from the NVA"},
+        {"of the NVA, cipher", [](O& o) { nva(o); o.cipher = "aes256gcm"; }, "cipher=aes256gcm", "from the NVA"},
+        {"of the NVA, local", [](O& o) { nva(o); o.local_ip = "192.0.2.1"; }, "local_ip=192.0.2.1", "groups"},
         {"level", [](O& o) { o.security_level = "high"; }, nullptr, nullptr},
         {"bad level", [](O& o) { o.security_level = "low"; }, "security_level", "low"},
         {"cipher", [](O& o) { o.cipher = "chacha20poly1305"; }, nullptr, nullptr},
