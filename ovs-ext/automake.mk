@@ -10,7 +10,10 @@ nvo3_ovs_patches = \
 	ovs-ext/patches/0004-bridge-dpif-type-before-config.patch \
 	ovs-ext/patches/0005-tnl-ports-several-ports.patch \
 	ovs-ext/patches/0006-tnl-ports-datapath-types.patch \
-	ovs-ext/patches/0007-dpif-no-help-for-userspace.patch
+	ovs-ext/patches/0007-dpif-no-help-for-userspace.patch \
+	ovs-ext/patches/0008-ovs-router-multicast-source.patch \
+	ovs-ext/patches/0009-xlate-tunnel-to-multicast.patch \
+	ovs-ext/patches/0010-tnl-ports-multicast.patch
 EXTRA_DIST += ovs-ext/build-ovs $(nvo3_ovs_patches) \
 	ovs-ext/patches/README.md \
 	ovs-ext/shim/README.md

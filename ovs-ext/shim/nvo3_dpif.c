@@ -3,9 +3,11 @@
  * The datapath type "nvo3": the userspace datapath with its tunnels closed.
  *
  * It admits as tunnel only a geneve or vxlan device on the UDP port of
- * protected tunnels.  Tunnel packets in clear that come for one of the
- * datapath's own addresses are led to such a port as well: there they are
- * refused and counted, instead of reaching the host.
+ * protected tunnels.  Packets of such tunnels to a multicast group are led to it
+ * too, whichever the group: the SA knows its own.  Tunnel packets in clear that
+ * come for one of the datapath's own addresses, or for a group, are led to such
+ * a port as well: there they are refused and counted, instead of reaching the
+ * host.
  *
  * Threads: registration and port changes in the main thread. */
 
@@ -39,18 +41,25 @@ struct tunnel {
 /* Main thread. */
 static struct ovs_list tunnels = OVS_LIST_INITIALIZER(&tunnels);
 
-/* Who gets the clear packets of each encapsulation.  Main thread. */
+/* Who gets the packets that no tunnel asks for by itself: those of each
+ * encapsulation in clear, and those of protected tunnels to multicast groups.
+ * Main thread. */
 static struct sink {
     enum nvo3_encap encap;
     uint16_t udp_port;
     const char *type;
+    bool clear;                 /* Else for groups only. */
 
     bool active;
     odp_port_t port_no;
 } sinks[] = {
     { .encap = NVO3_ENCAP_GENEVE, .udp_port = GENEVE_CLEAR_PORT,
-      .type = "geneve" },
+      .type = "geneve", .clear = true },
     { .encap = NVO3_ENCAP_VXLAN, .udp_port = VXLAN_CLEAR_PORT,
+      .type = "vxlan", .clear = true },
+    { .encap = NVO3_ENCAP_GENEVE, .udp_port = NVO3_GENEVE_PORT,
+      .type = "geneve" },
+    { .encap = NVO3_ENCAP_VXLAN, .udp_port = NVO3_VXLAN_PORT,
       .type = "vxlan" },
 };
 
@@ -76,15 +85,17 @@ count_tunnel(enum nvo3_encap encap, int delta)
     atomic_add(&n_tunnels[encap], delta, &old);
 }
 
-/* The tunnel that takes clear packets of 'encap': one of the same kind if there
- * is one. */
+/* A tunnel of the same kind if there is one; for packets in clear, which are
+ * only to be refused, also another. */
 static const struct tunnel *
-choose_sink(enum nvo3_encap encap)
+choose_tunnel(const struct sink *sink)
 {
     const struct tunnel *tunnel, *best = NULL;
 
     LIST_FOR_EACH (tunnel, node, &tunnels) {
-        if (!best || (tunnel->encap == encap && best->encap != encap)) {
+        if (tunnel->encap == sink->encap) {
+            return tunnel;
+        } else if (!best && sink->clear) {
             best = tunnel;
         }
     }
@@ -92,22 +103,46 @@ choose_sink(enum nvo3_encap encap)
 }
 
 static void
+open_sink(struct sink *sink, odp_port_t port_no)
+{
+    const char *name = sink->clear ? "nvo3_clear" : "nvo3_group";
+    ovs_be16 udp_port = htons(sink->udp_port);
+
+    if (sink->clear) {
+        tnl_port_map_insert(port_no, udp_port, name, sink->type,
+                            nvo3_class.type);
+    }
+    tnl_port_map_insert_multicast(port_no, udp_port, name, sink->type,
+                                  nvo3_class.type);
+    sink->port_no = port_no;
+    sink->active = true;
+}
+
+static void
+close_sink(struct sink *sink)
+{
+    ovs_be16 udp_port = htons(sink->udp_port);
+
+    if (sink->clear) {
+        tnl_port_map_delete(sink->port_no, udp_port, sink->type,
+                            nvo3_class.type);
+    }
+    tnl_port_map_delete_multicast(udp_port, sink->type);
+    sink->active = false;
+}
+
+static void
 update_sinks(void)
 {
     for (size_t i = 0; i < ARRAY_SIZE(sinks); i++) {
-        const struct tunnel *tunnel = choose_sink(sinks[i].encap);
         struct sink *sink = &sinks[i];
+        const struct tunnel *tunnel = choose_tunnel(sink);
 
         if (sink->active && (!tunnel || tunnel->port_no != sink->port_no)) {
-            tnl_port_map_delete(sink->port_no, htons(sink->udp_port),
-                                sink->type, nvo3_class.type);
-            sink->active = false;
+            close_sink(sink);
         }
         if (!sink->active && tunnel) {
-            sink->port_no = tunnel->port_no;
-            tnl_port_map_insert(sink->port_no, htons(sink->udp_port),
-                                "nvo3_clear", sink->type, nvo3_class.type);
-            sink->active = true;
+            open_sink(sink, tunnel->port_no);
         }
     }
 }
