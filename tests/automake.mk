@@ -18,6 +18,7 @@ EXTRA_DIST += \
 	tests/system/test_certificates.py \
 	tests/system/test_configuration.py \
 	tests/system/test_failures.py \
+	tests/system/test_groups_switch.py \
 	tests/system/test_insider.py \
 	tests/system/test_mesh.py \
 	tests/system/test_outsider.py \

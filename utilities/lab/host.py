@@ -103,7 +103,9 @@ class Host:
                    f"ovs-vswitchd of {self.name} has made br-phy (see {self.logdir}/ovs-vswitchd.log)")
         net.sysctl(self.ns, "net.ipv6.conf.br-phy.disable_ipv6=0")
         net.ip(self.ns, "link set br-phy up", f"addr replace {self.ipv4}/24 dev br-phy",
-               f"addr replace {self.ipv6}/64 dev br-phy nodad")
+               f"addr replace {self.ipv6}/64 dev br-phy nodad",
+               # By which packets to groups leave.
+               "route replace 224.0.0.0/4 dev br-phy", "route replace ff00::/8 dev br-phy")
 
     def set_certificate(self, certificate, key, ca=None, crl=None):
         """Tells the agent its certificate; CA and CRL default to those in the host's pki directory."""
