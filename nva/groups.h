@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Group keys: the group controller's side (the GCKS of RFC 9838).  Starts epochs when the
+// store calls for one, and has for each member the keys it may know.
+//
+// The store holds epoch, nonce and who was told; the secret is derived from them and the master
+// key, so that any number of NVAs agree on it (doc/decisions/0008).
+//
+// Place: owned by service.cc.  Thread: the I/O thread.
+#ifndef NVA_GROUPS_H
+#define NVA_GROUPS_H
+
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/secret.h"
+#include "control/audit.h"
+#include "control/authorization.h"
+#include "nva/directory.h"
+#include "nva/model.h"
+#include "nva/store_writer.h"
+#include "nva/view.h"
+
+namespace nvo3::nva {
+
+class Groups {
+public:
+    struct Key {
+        base::Vni vni{0};
+        base::IpAddress address;
+        auto operator<=>(const Key&) const = default;
+    };
+    // What one NVE knows.
+    struct Subscriber {
+        std::map<Key, uint64_t> told;   // versions
+    };
+    using Granted = std::function<void(const control::proto::GroupGrant&)>;
+
+    // 'master': empty, groups are off.
+    Groups(base::Secret master, StoreWriter& writer, control::AuditLog& audit, const base::Clock& clock);
+    ~Groups();
+
+    bool enabled() const { return !master_.empty(); }
+    void apply(std::shared_ptr<const StoreView>);
+    // To be called each second or so: epochs end by time too.
+    void poll();
+    // An NVE has a session here, or has none any more: who is here is told.
+    void present(const std::string& nve, bool here);
+
+    // The messages of the next key, or change of one, for a member that knows the network.
+    std::vector<control::Envelope> next(Subscriber&, const std::string& nve, const Directory&, const Directory::Subscriber&);
+
+    // Answers a GroupRegister of a member, now or when the store has it.
+    void enrol(uint64_t owner, const std::string& nve, const control::proto::GroupRegister&, Granted);
+
+    std::vector<GroupView> view() const;
+
+private:
+    struct State {
+        uint64_t version = 0;
+        std::shared_ptr<const Vn> vn;
+        Settings settings;
+        base::Secret secret;            // of the epoch in 'vn'
+    };
+
+    void update(const Key&, State&, std::shared_ptr<const Vn>);
+    void act(const Key&, const Vn&, const Group&);
+    void start_epoch(const Key&, const Vn&, const Group&, const std::string& reason);
+    void try_enrol(uint64_t owner, PutSender, control::proto::GroupGrant, int tries_left, Granted);
+
+    const base::Secret master_;
+    StoreWriter& writer_;
+    control::AuditLog& audit_;
+    const base::Clock& clock_;
+    std::shared_ptr<const StoreView> store_;
+    std::map<Key, State> groups_;
+    uint64_t counter_ = 0;
+    std::set<std::string> present_;
+    std::set<Key> busy_;                // a change of it is on its way to the store
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace nvo3::nva
+#endif

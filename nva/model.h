@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The store's contents as checked, immutable values.  A network that has not changed is the
+// same object in two views that follow each other: comparing pointers tells what is new.
+//
+// Place: made by store_feed.cc from database rows; read by directory.cc, groups.cc and
+// service.cc.  Thread: values; once published, any.
+#ifndef NVA_MODEL_H
+#define NVA_MODEL_H
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/ip_address.h"
+#include "base/mac_address.h"
+#include "control/group_keying.h"
+#include "esp/cipher.h"
+
+namespace nvo3::nva {
+
+// ---- Rows as they are in the database ----
+
+struct RawStore {
+    struct Nve {
+        std::string name;
+        std::vector<std::string> addresses;
+        bool revoked = false;
+    };
+    struct Vn {
+        std::string name;
+        uint32_t vni = 0;
+        std::string encap, cipher;
+    };
+    struct Member {
+        uint32_t vni = 0;
+        std::string nve;
+    };
+    struct Mapping {
+        uint32_t vni = 0;
+        std::string mac;
+        std::vector<std::string> addresses;
+        std::string nve;
+    };
+    struct Group {
+        uint32_t vni = 0;
+        std::string address;
+        uint32_t epoch = 0;
+        std::string nonce;
+        int64_t started = 0;
+        std::vector<std::string> told;
+    };
+    struct Sender {
+        uint32_t vni = 0;
+        std::string group, nve;
+        uint32_t epoch = 0;
+        std::string sender_id;
+        uint32_t spi = 0;
+    };
+
+    std::map<std::string, std::string> other_config;
+    std::vector<Nve> nves;
+    std::vector<Vn> vns;
+    std::vector<Member> members;
+    std::vector<Mapping> mappings;
+    std::vector<Group> groups;
+    std::vector<Sender> senders;
+};
+
+// ---- What the NVA works with ----
+
+struct Nve {
+    std::vector<base::IpAddress> addresses;     // sorted
+    bool revoked = false;
+    bool operator==(const Nve&) const = default;
+};
+
+struct Mapping {
+    std::vector<base::IpAddress> addresses;     // sorted
+    std::string nve;                            // a member
+    bool operator==(const Mapping&) const = default;
+};
+
+struct Sender {
+    uint32_t epoch = 0;
+    std::array<uint8_t, control::kSenderIdSize> sender_id{};
+    base::Spi spi;
+    bool operator==(const Sender&) const = default;
+};
+
+struct Group {
+    uint32_t epoch = 0;                         // 0: none was begun
+    std::array<uint8_t, control::kGroupNonceSize> nonce{};
+    int64_t started = 0;                        // milliseconds since 1970
+    std::set<std::string> told;                 // who may know the epoch's secret
+    std::map<std::string, Sender> senders;      // by NVE; of this epoch, members only
+    bool operator==(const Group&) const = default;
+};
+
+struct Vn {
+    base::Vni vni{0};
+    std::string name;
+    base::Encap encap{};
+    esp::Cipher cipher{};
+    std::map<std::string, std::vector<base::IpAddress>> members;    // none that is revoked
+    std::map<base::MacAddress, Mapping> mappings;                   // of members only
+    std::map<base::IpAddress, Group> groups;
+    bool operator==(const Vn&) const = default;
+};
+
+// NVO3_Global other_config.
+struct Settings {
+    uint64_t control_rate = 200, control_burst = 400;
+    uint64_t max_mappings_per_nve = 1024, max_mappings_per_vn = 65536;
+    uint64_t group_rekey_seconds = 3600, group_activation_ms = 500, group_removal_ms = 1000;
+    bool operator==(const Settings&) const = default;
+};
+
+// A mapping of an NVE that does not serve the network (any more): to be removed.
+struct Stray {
+    base::Vni vni{0};
+    std::string mac, nve;       // as in the row
+    auto operator<=>(const Stray&) const = default;
+};
+
+struct StoreView {
+    Settings settings;
+    std::map<std::string, Nve> nves;
+    std::map<base::Vni, std::shared_ptr<const Vn>> vns;
+    std::vector<Stray> strays;
+    std::vector<std::string> problems;          // sentences about rows that are of no use
+
+    const Vn* find(base::Vni vni) const
+    {
+        auto it = vns.find(vni);
+        return it == vns.end() ? nullptr : it->second.get();
+    }
+    const Nve* find_nve(const std::string& name) const      // null: unknown or revoked
+    {
+        auto it = nves.find(name);
+        return it == nves.end() || it->second.revoked ? nullptr : &it->second;
+    }
+};
+
+// 'before' may be null; its networks are used again where they are equal.
+std::shared_ptr<const StoreView> make_view(const RawStore&, const StoreView* before);
+
+// 16 octets of a nonce or sender id, as in the store: 32 hexadecimal digits.
+bool parse_octets16(const std::string& text, std::array<uint8_t, 16>* octets);
+
+}  // namespace nvo3::nva
+#endif

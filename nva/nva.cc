@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See nva.h.
+#include "nva/nva.h"
+
+#include <utility>
+
+#include "base/log.h"
+#include "control/group_keying.h"
+
+namespace nvo3::nva {
+
+using namespace std::chrono_literals;
+using control::AuditKind;
+
+namespace {
+
+constexpr auto kGoodbye = 2s;
+
+}  // namespace
+
+base::Result<std::unique_ptr<Nva>> Nva::start(Options options, StoreWriter& writer, const base::Clock& clock)
+{
+    base::Secret key;
+    if (options.group_key.empty()) {
+        base::log(base::LogLevel::warn, "groups", "groups are off: --group-key is not given (every NVA needs the same file)");
+    } else {
+        auto read = control::read_master_secret(options.group_key);
+        if (!read) {
+            return base::Error{read.error().code, "--group-key: " + read.error().text};
+        }
+        key = std::move(*read);
+    }
+    if (options.store_shares_ca) {
+        base::log(base::LogLevel::warn, "store", "the CA of NVEs is that of the store as well: whoever has a certificate of it, an NVE too, "
+                                                 "may write the store; give NVEs another one with --nva-ca-cert");
+    }
+    auto audit = control::AuditLog::open(options.audit_log, clock);
+    if (!audit) {
+        return audit.error();
+    }
+    return std::unique_ptr<Nva>(new Nva(std::move(options), std::move(*audit), std::move(key), writer, clock));
+}
+
+Nva::Nva(Options options, std::unique_ptr<control::AuditLog> audit, base::Secret group_key, StoreWriter& writer, const base::Clock& clock)
+    : audit_(std::move(audit)),
+      service_(std::make_unique<Service>(thread_.io(), std::move(options.service), std::move(group_key), writer, *audit_, clock))
+{
+    audit_->write({AuditKind::started});
+    thread_.start();
+}
+
+Nva::~Nva()
+{
+    thread_.stop([this] { service_->stop(); }, kGoodbye);
+    audit_->write({AuditKind::stopped});
+}
+
+void Nva::apply(std::shared_ptr<const StoreView> view)
+{
+    thread_.post([this, view = std::move(view)] { service_->apply(view); });
+}
+
+base::Result<std::shared_ptr<const ServiceView>> Nva::view()
+{
+    return thread_.ask<std::shared_ptr<const ServiceView>>(
+        [this]() -> base::Result<std::shared_ptr<const ServiceView>> { return std::make_shared<const ServiceView>(service_->view()); });
+}
+
+base::Status Nva::reload()
+{
+    return thread_.ask<void>([this] { return service_->reload(); });
+}
+
+}  // namespace nvo3::nva

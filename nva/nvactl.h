@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The commands that nvo3-nvactl has besides the generic ones.
+ *
+ * Place: nva, C, between nvactl.c and nvactl_commands.c.  Thread: one. */
+#ifndef NVA_NVACTL_H
+#define NVA_NVACTL_H 1
+
+#include "db-ctl-base.h"
+
+/* Ends with an entry without a name. */
+extern const struct ctl_command_syntax nvactl_commands[];
+/* Their part of --help. */
+extern const char nvactl_usage[];
+
+#endif

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Serves NVEs: admits those that the store knows, tells each what the directory and the
+// groups have for it, takes their mappings.
+//
+// Back-pressure: an NVE is sent the next step only while the queue to it is short.  One that
+// reads slowly costs that queue and a version number for each network, and delays nobody.
+//
+// Place: owned by nva.cc.  Thread: the I/O thread.
+#ifndef NVA_SERVICE_H
+#define NVA_SERVICE_H
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "control/audit.h"
+#include "control/credentials.h"
+#include "control/listener.h"
+#include "control/session.h"
+#include "nva/directory.h"
+#include "nva/groups.h"
+#include "nva/store_writer.h"
+#include "nva/view.h"
+
+namespace nvo3::nva {
+
+class Service final : public control::SessionHandler {
+public:
+    struct Options {
+        control::Endpoint listen;
+        control::TlsFiles files;
+        control::ControlLevel level = control::ControlLevel::standard;
+        control::Rate handshakes_per_address{5, 20};
+        size_t max_sessions = 4096;
+        Directory::Limits directory;
+    };
+
+    // 'writer', 'audit' and 'clock' must outlive it.  'group_key': empty, no groups.  Idle, and
+    // deaf, until the first apply().
+    Service(boost::asio::io_context&, Options, base::Secret group_key, StoreWriter& writer, control::AuditLog& audit,
+            const base::Clock& clock);
+    ~Service() override;
+
+    void apply(std::shared_ptr<const StoreView>);
+    // Reads certificates and revocation list again; the error says what is wrong with them.
+    base::Status reload();
+    // Says goodbye; the io_context runs out of work soon after.
+    void stop();
+    ServiceView view() const;
+    // With the port that was given for port 0; only while it listens.
+    std::optional<control::Endpoint> listening() const;
+
+    // SessionHandler.
+    base::Status admit(control::Session&) override;
+    void on_open(control::Session&) override;
+    bool vn_allowed(control::Session&, base::Vni, std::optional<base::Encap>) override;
+    void on_message(control::Session&, const control::Envelope&) override;
+    void on_vn_refused(control::Session&, const control::Envelope&) override;
+    void on_writable(control::Session&) override;
+    void on_closed(control::Session&, const control::CloseInfo&) override;
+
+private:
+    struct Client {
+        uint64_t id = 0;                    // owner of what it writes
+        std::string name;                   // fixed, as in its certificate
+        std::shared_ptr<control::Session> session;
+        std::optional<Directory::Subscriber> directory;     // from DirectoryRequest on
+        Groups::Subscriber groups;
+        std::deque<control::Envelope> step;     // what is left of the one that it is being told
+        size_t pending = 0;                 // changes submitted and not answered
+        MappingCounters mappings;
+    };
+
+    void listen();
+    base::Result<control::Listener::Accepted> accept();
+    void poll();
+    void credentials_changed(const control::ContextPtr& before);
+    Client* find(const control::Session&);
+    Client* find(uint64_t id);
+    void drop(Client&, control::proto::CloseCode, const std::string& text);
+    void pump(Client&);
+    void remove_strays();
+    void report(const StoreView* before) const;
+    void refuse(Client&, const control::Envelope&, const std::string& reason);
+    void on_announce(Client&, const control::Envelope&);
+    void on_register(Client&, const control::Envelope&);
+    void written(uint64_t client, uint64_t request, const PutMapping&, const std::string& holder, bool withdraw, const base::Status&);
+    std::string mapping_limit(const Client&, const Vn&, const base::MacAddress&) const;
+    void reply(Client&, uint64_t request, bool accepted, const std::string& reason);
+
+    // Fixed.
+    boost::asio::io_context& io_;
+    const Options options_;
+    StoreWriter& writer_;
+    control::AuditLog& audit_;
+    const base::Clock& clock_;
+    const uint64_t instance_;
+
+    std::shared_ptr<const StoreView> store_;
+    Directory directory_;
+    Groups groups_;
+    control::Credentials credentials_;
+    std::unique_ptr<control::Listener> listener_;
+    std::string listen_problem_;
+    std::map<uint64_t, std::unique_ptr<Client>> clients_;   // by id
+    std::map<const control::Session*, Client*> by_session_;
+    std::map<std::string, Client*> by_name_;
+    uint64_t last_id_ = 0;
+    std::set<Stray> removing_;
+    uint64_t refused_ = 0;                  // connections and sessions
+    boost::asio::steady_timer poll_timer_;
+    bool stopping_ = false;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace nvo3::nva
+#endif

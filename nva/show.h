@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The NVA's state in words and as JSON.  No key is in it.
+//
+// Place: used by commands.cc.  Thread: pure functions.
+#ifndef NVA_SHOW_H
+#define NVA_SHOW_H
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "nva/view.h"
+
+namespace nvo3::nva {
+
+std::string show_sessions(const ServiceView&, bool store_connected, bool json);
+// 'which': a name or VNI with its members and mappings; empty: all, in short.  ENOENT.
+base::Result<std::string> show_vns(const ServiceView&, const std::string& which, bool json);
+std::string show_groups(const ServiceView&, bool json);
+std::string show_audit(const std::vector<std::string>& lines, bool json);
+
+}  // namespace nvo3::nva
+#endif

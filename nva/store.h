@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The store: database NVO3 (nvo3.ovsschema), read as a whole and written in
+ * transactions that are taken up and answered while the poll loop turns.
+ *
+ * Place: nva, C, between OVS's OVSDB client and store_feed.cc (C++); with
+ * ovs_daemon.h all of OVS that nvo3-nva sees.  Thread: the OVS thread only. */
+#ifndef NVA_STORE_H
+#define NVA_STORE_H 1
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* 'remotes': one or more of "unix:FILE", "ssl:HOST:PORT", separated by commas.
+ * Connects and reconnects by itself for ever; any member of a cluster will do. */
+void store_open(const char *remotes);
+void store_close(void);
+
+/* Processes what has arrived; never blocks.  True if the contents may differ
+ * from those at the last true, false while the database was never reached. */
+bool store_run(void);
+void store_wait(void);          /* arranges the next wake-up of poll_block() */
+bool store_is_connected(void);
+
+/* Receives the rows of one walk; strings are valid during the call only. */
+struct store_visitor {
+    void *aux;
+    void (*setting)(void *aux, const char *key, const char *value);
+    void (*nve)(void *aux, const char *name, char **addresses,
+                size_t n_addresses, bool revoked);
+    void (*vn)(void *aux, const char *name, uint32_t vni, const char *encap,
+               const char *cipher);
+    void (*member)(void *aux, uint32_t vni, const char *nve);
+    void (*mapping)(void *aux, uint32_t vni, const char *mac, char **addresses,
+                    size_t n_addresses, const char *nve);
+    void (*group)(void *aux, uint32_t vni, const char *address, uint32_t epoch,
+                  const char *nonce, int64_t started, char **told,
+                  size_t n_told);
+    void (*sender)(void *aux, uint32_t vni, const char *group, const char *nve,
+                   uint32_t epoch, const char *sender_id, uint32_t spi);
+};
+void store_visit(const struct store_visitor *);
+
+/* A transaction: store_begin(), any of the changes, each of other rows than the
+ * others, store_commit(); then store_outcome() until it is not STORE_RUNNING.
+ * Everything that a change depends on is verified by the server, so that of
+ * several NVAs that act on the same rows one wins.  store_run() may be called
+ * after store_commit() only. */
+bool store_begin(void);         /* false: not connected, or too early */
+
+/* Each is 0, or an errno value and has changed nothing: ENOENT (no such network,
+ * group or NVE), EPERM (the NVE is not a member, or revoked), EEXIST (the MAC
+ * is another NVE's; '*holder' is its name, valid until store_commit()), ESTALE
+ * (the group is not in that epoch any more). */
+int store_put_mapping(uint32_t vni, const char *nve, const char *mac,
+                      const char *const *addresses, size_t n_addresses,
+                      bool take_over, const char **holder);
+int store_drop_mapping(uint32_t vni, const char *nve, const char *mac);
+int store_start_epoch(uint32_t vni, const char *group, uint32_t epoch_now,
+                      const char *nonce, int64_t started,
+                      const char *const *told, size_t n_told);
+/* Of the NVEs those that are members. */
+int store_add_told(uint32_t vni, const char *group, uint32_t epoch,
+                   const char *const *nves, size_t n_nves);
+int store_put_sender(uint32_t vni, const char *group, uint32_t epoch,
+                     const char *nve, const char *sender_id, uint32_t spi);
+
+void store_commit(void);
+
+enum store_outcome {
+    STORE_NONE,                 /* no transaction is under way */
+    STORE_RUNNING,
+    STORE_DONE,
+    STORE_AGAIN,                /* something else was faster: try once more */
+    STORE_FAILED,               /* refused, see '*error': say, an index clash */
+};
+/* Of the last commit; after any of the last three it is STORE_NONE.  '*error' is
+ * malloc'd. */
+enum store_outcome store_take_outcome(char **error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The NVA's state as plain values, for ovs-appctl.  Holds no key.
+//
+// Place: filled by service.cc on the I/O thread, rendered by show.cc on the OVS thread.
+// Thread: immutable once published.
+#ifndef NVA_VIEW_H
+#define NVA_VIEW_H
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/ip_address.h"
+#include "nva/model.h"
+
+namespace nvo3::nva {
+
+struct MappingCounters {
+    uint64_t accepted = 0, refused = 0;
+};
+
+struct SessionView {
+    std::string name;
+    base::IpAddress address;
+    std::string tls;                    // cipher suite and group
+    uint64_t age_seconds = 0;
+    bool ready = false;                 // DirectoryReady was said
+    size_t networks = 0, behind = 0;    // that it serves; that it was not told the newest state of
+    size_t queued = 0, pending = 0;     // messages to it; changes of it on their way to the store
+    uint64_t messages_in = 0, messages_out = 0;
+    uint64_t receive_throttled = 0, send_throttled = 0, vn_refused = 0;
+    MappingCounters mappings;
+};
+
+struct GroupView {
+    base::Vni vni{0};
+    std::string vn;
+    base::IpAddress address;
+    uint32_t epoch = 0;
+    int64_t age_seconds = 0;            // of the epoch
+    size_t members = 0, told = 0, senders = 0;
+};
+
+struct ServiceView {
+    std::string own_name;               // of our certificate; empty: none
+    std::string listening;              // empty: not
+    std::vector<std::string> problems;
+    bool groups_enabled = false;
+    uint64_t refused = 0;
+    std::vector<SessionView> sessions;
+    std::vector<GroupView> groups;
+    std::shared_ptr<const StoreView> store;     // null: not reached yet
+    std::map<base::Vni, uint64_t> versions;
+};
+
+}  // namespace nvo3::nva
+#endif

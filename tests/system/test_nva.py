@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One nvo3-nva over a real store, with scripted NVEs: what each is told, what it may change, and when it hears no more."""
+
+import os
+import pathlib
+import socket
+import stat
+import tempfile
+
+import pytest
+
+from insider import Closed, field
+from lab.pki import Pki
+from lab.process import wait_until
+from lab.programs import Programs
+from nva_session import NUMBERS, NveSession, Store
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+RED, BLUE = 5001, 5002
+GROUP = socket.inet_aton("239.1.1.1")
+REVOKED, UNAUTHORIZED = 6, 5
+MAC1, MAC2 = "52:54:00:00:00:01", "52:54:00:00:00:02"
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("pki")
+    pki = Pki(Programs.find(), directory / "ca")
+    pki.init()
+    return pki
+
+
+@pytest.fixture
+def store(pki):
+    """hv1 and hv2 serve red, hv2 and hv3 blue; hv4 serves nothing."""
+    programs = Programs.find()
+    directory = tempfile.mkdtemp(prefix="nvo3-nva-")
+    store = Store(programs, os.environ.get("NVO3_BUILDDIR", TOP / "build"), TOP / "nva/nvo3.ovsschema", pki, directory)
+    commands = [["init"], ["vn-add", "red", str(RED)], ["--level=high", "vn-add", "blue", str(BLUE)]]
+    commands += [["nve-add", f"hv{n}", f"10.0.0.{n}"] for n in (1, 2, 3, 4)]
+    commands += [["vn-join", "red", "hv1", "hv2"], ["vn-join", "blue", "hv2", "hv3"]]
+    store.ctl(*[word for command in commands for word in ["--", *command]][1:])
+    yield store
+    store.down()
+
+
+@pytest.fixture
+def nva(store):
+    return store.start_nva()
+
+
+def connect(store, nva, name, ready=True):
+    session = NveSession(nva, name, store.files(name))
+    session.ask_directory()
+    if ready:
+        session.until(lambda: session.directory.ready)
+    return session
+
+
+def audit(store, name="nva1"):
+    return store.appctl(name, "audit/show")
+
+
+@pytest.mark.requirement(4)
+def test_each_nve_hears_of_its_own_networks_only(store, nva):
+    with connect(store, nva, "hv1") as hv1, connect(store, nva, "hv2") as hv2, connect(store, nva, "hv4") as hv4:
+        assert {vni: sorted(vn["members"]) for vni, vn in hv1.directory.networks.items()} == {RED: ["hv1", "hv2"]}
+        assert sorted(hv2.directory.networks) == [RED, BLUE] and hv2.directory.networks[BLUE]["name"] == "blue"
+        assert hv1.directory.networks[RED]["members"]["hv2"] == [socket.inet_aton("10.0.0.2")]
+        assert hv4.directory.networks == {}
+
+
+@pytest.mark.requirement(4)
+def test_mappings_spread_to_members_and_only_their_owner_changes_them(store, nva):
+    with connect(store, nva, "hv1") as hv1, connect(store, nva, "hv2") as hv2, connect(store, nva, "hv3") as hv3:
+        assert hv1.announce(RED, MAC1, ["192.168.0.1"]) == (True, "")
+        hv2.until(lambda: hv2.directory.networks[RED]["mappings"].get(MAC1) == ("hv1", [socket.inet_aton("192.168.0.1")]))
+        assert store.ctl("mapping-list", "red") == f"red {MAC1} at hv1 192.168.0.1\n"
+
+        accepted, reason = hv2.announce(RED, MAC1)
+        assert not accepted and "held by 'hv1'" in reason
+        accepted, reason = hv3.announce(RED, MAC2)
+        assert not accepted and "does not serve" in reason
+        assert not hv2.announce(BLUE + 7, MAC2)[0]
+        assert hv2.announce(RED, MAC1, withdraw=True)[0]      # nothing of its own: nothing happens
+        assert "at hv1" in store.ctl("mapping-list")
+        log = audit(store)
+        assert log.count('"event":"refused"') == 3, log
+        assert store.show("nva1", "session/show")["sessions"][1]["mappings_refused"] == 2
+
+        assert hv2.announce(RED, MAC1, ["192.168.0.1"], migration=True) == (True, "")
+        hv1.until(lambda: hv1.directory.networks[RED]["mappings"][MAC1][0] == "hv2")
+        assert hv2.announce(RED, MAC1, withdraw=True) == (True, "")
+        hv1.until(lambda: MAC1 not in hv1.directory.networks[RED]["mappings"])
+        assert hv1.announce(RED, MAC1) == (True, "")
+        assert MAC1 not in str(hv3.directory.networks)
+
+
+def test_limits_of_mappings(store, nva):
+    store.ctl("set", "NVO3_Global", ".", "other_config:max-mappings-per-nve=2")
+    with connect(store, nva, "hv1") as hv1:
+        results = [hv1.announce(RED, f"52:54:00:00:01:{n:02x}") for n in range(4)]
+        assert [accepted for accepted, _ in results] == [True, True, False, False]
+        assert "max-mappings-per-nve=2" in results[2][1]
+
+
+def test_reconnect_is_told_the_difference_and_another_process_tells_all(store, nva):
+    with connect(store, nva, "hv1") as hv1:
+        version, instance = hv1.directory.networks[RED]["version"], hv1.nva_instance
+        known = hv1.directory.networks
+    with connect(store, nva, "hv2") as hv2:
+        assert hv2.announce(RED, MAC2)[0]
+        with NveSession(nva, "hv1", store.files("hv1")) as again:
+            again.directory.networks = known
+            again.until(lambda: again.nva_instance)
+            assert again.nva_instance == instance
+            again.ask_directory({RED: version}, instance)
+            again.until(lambda: again.directory.ready)
+            assert [step[:2] for step in again.directory.steps] == [(RED, version)]
+            assert again.directory.networks[RED]["mappings"][MAC2][0] == "hv2"
+    store.stop("nva1")
+    nva = store.start_nva()
+    with NveSession(nva, "hv1", store.files("hv1")) as other:
+        other.directory.networks = known
+        other.ask_directory({RED: version, BLUE: 3}, instance)
+        other.until(lambda: other.directory.ready)
+        assert [step[:2] for step in other.directory.steps] == [(RED, 0)]
+        assert MAC2 in other.directory.networks[RED]["mappings"]
+
+
+@pytest.mark.requirement(4)
+def test_who_leaves_a_network_or_is_revoked_hears_no_more(store, nva):
+    with connect(store, nva, "hv1") as hv1, connect(store, nva, "hv2") as hv2:
+        assert hv1.announce(RED, MAC1)[0] and hv2.announce(RED, MAC2)[0]
+        hv2.until(lambda: MAC1 in hv2.directory.networks[RED]["mappings"])
+        # As another tool might do it, its mapping left behind: the NVA removes that.
+        store.ctl("destroy", "Membership", store.ctl("--bare", "--columns=_uuid", "find", "Membership", "vn=" + store.ctl("get", "VN", "red", "_uuid").strip(),
+                                                     "nve=" + store.ctl("get", "NVE", "hv1", "_uuid").strip()).strip())
+        hv1.until(lambda: RED not in hv1.directory.networks, timeout=2)
+        hv2.until(lambda: "hv1" not in hv2.directory.networks[RED]["members"] and MAC1 not in hv2.directory.networks[RED]["mappings"], timeout=2)
+        wait_until(lambda: MAC1 not in store.ctl("mapping-list"), "the mapping is removed")
+        assert not hv1.announce(RED, MAC1)[0]
+
+        store.ctl("vn-join", "red", "hv1")
+        hv1.until(lambda: RED in hv1.directory.networks)
+        store.ctl("nve-revoke", "hv2")
+        assert hv2.closed(2)[0] == REVOKED
+        hv1.until(lambda: sorted(hv1.directory.networks[RED]["members"]) == ["hv1"], timeout=2)
+        assert hv1.directory.networks[RED]["mappings"] == {}
+        with pytest.raises(Closed):
+            connect(store, nva, "hv2").receive()
+        assert "revoked" in audit(store)
+
+
+@pytest.mark.requirement(1, 4)
+def test_who_is_refused(store, nva):
+    store.files("mallory")
+    store.files("impostor", "--role", "nva")
+    store.files("kvm", "--role", "hypervisor")
+    for name, role, words in (("mallory", 1, "no NVE of this store"), ("impostor", 2, "does not talk to the role nva"),
+                              ("kvm", 3, "does not talk to the role nva")):
+        with NveSession(nva, name, store.files(name), role=role) as session:
+            assert session.closed()[0] == UNAUTHORIZED
+        wait_until(lambda: words in audit(store), f"the audit log says '{words}'")
+    with NveSession(nva, "hv1", store.files("mallory")) as liar:
+        assert liar.closed()[0] == UNAUTHORIZED
+    # The messages of an NVA are not an NVE's to send.
+    with connect(store, nva, "hv1") as hv1:
+        hv1.send(NUMBERS["vn_gone"], field(1, RED))
+        code, text = hv1.closed()
+        assert code == UNAUTHORIZED and "may not send VnGone" in text
+
+
+def test_the_store_goes_away_and_comes_back(store, nva):
+    with connect(store, nva, "hv1") as hv1, connect(store, nva, "hv2") as hv2:
+        store.stop("ovsdb-server")
+        wait_until(lambda: not store.show("nva1", "session/show")["store_connected"], "the NVA notices")
+        with connect(store, nva, "hv3") as hv3:     # served from what is known
+            assert sorted(hv3.directory.networks) == [BLUE]
+        hv1.send(NUMBERS["mapping_announce"], field(1, RED) + field(2, bytes.fromhex(MAC1.replace(":", ""))))
+        store.start_server()
+        hv2.until(lambda: MAC1 in hv2.directory.networks[RED]["mappings"], timeout=20)
+
+
+@pytest.mark.requirement(14)
+def test_group_keys(store, nva):
+    store.stop("nva1")
+    key = store.directory / "group.key"
+    key.write_text(os.urandom(32).hex() + "\n")
+    key.chmod(stat.S_IRUSR | stat.S_IWUSR)
+    nva = store.start_nva("nva1", f"--group-key={key}")
+    other = store.start_nva("nva2", f"--group-key={key}")
+    store.ctl("group-add", "red", "239.1.1.1")
+    with connect(store, nva, "hv1") as hv1, connect(store, other, "hv2") as hv2, connect(store, nva, "hv3") as hv3:
+        for session in (hv1, hv2):
+            session.until(lambda s=session: (RED, GROUP) in s.keys)
+        secrets = [session.keys[RED, GROUP][4][0] for session in (hv1, hv2)]
+        assert secrets[0] == secrets[1] and len(secrets[0]) == 32, "two NVAs must derive the same secret"
+        assert hv1.directory.networks[RED]["groups"] == [GROUP] and not hv3.keys
+
+        epoch = hv1.keys[RED, GROUP][3][0]
+        grant = hv1.register(RED, GROUP, epoch)
+        assert grant[1] == [1] and len(grant[6]) == 1
+        hv2.until(lambda: len(hv2.keys[RED, GROUP].get(8, [])) == 1)
+        assert hv2.keys[RED, GROUP][8] == grant[6], "members hear of the sender as it was granted"
+        again = hv1.register(RED, GROUP, epoch)
+        assert again[6] != grant[6], "a sender id is given out once"
+        refused = hv3.register(RED, GROUP, epoch)
+        assert refused.get(1, [0]) == [0] and b"does not serve" in refused[2][0]
+
+        store.ctl("vn-leave", "red", "hv1")
+        hv2.until(lambda: hv2.keys[RED, GROUP][3][0] > epoch, timeout=2)
+        assert hv2.keys[RED, GROUP][4][0] != secrets[0] and 8 not in hv2.keys[RED, GROUP]
+        hv1.until(lambda: RED not in hv1.directory.networks)
+        assert hv1.keys[RED, GROUP][3][0] == epoch, "who has left was told the next secret"
+
+        now = hv2.keys[RED, GROUP][3][0]
+        store.ctl("group-rekey", "red")
+        hv2.until(lambda: hv2.keys[RED, GROUP][3][0] > now)
+        text = "".join(store.appctl("nva1", command) for command in ("group/show", "vn/show", "session/show", "audit/show"))
+        text += (store.directory / "nvo3.db").read_text() + (store.directory / "nva1.log").read_text()
+        for secret in [*secrets, hv2.keys[RED, GROUP][4][0], bytes.fromhex(key.read_text())]:
+            assert secret.hex() not in text.lower()
