@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 EXTRA_DIST += README.md NEWS CONTRIBUTING.md doc/man/nvo3-sandbox.8 \
 	doc/architecture.md doc/packet-walk.md doc/threading.md doc/security.md doc/two-hosts.md \
-	doc/control-protocol.md \
+	doc/control-protocol.md doc/nvo3-store.md \
 	doc/drop-reasons.sed doc/man/ovs-nvo3.conf.5.in \
 	$(wildcard $(srcdir)/doc/decisions/*.md)
 
-dist_man_MANS += doc/man/hvagent.8
+dist_man_MANS += doc/man/hvagent.8 doc/man/nvo3-nva.8 doc/man/nvo3-nvactl.8
 
 # The statistics of the manual are those of the one list in the source.
 nodist_man_MANS = doc/man/ovs-nvo3.conf.5

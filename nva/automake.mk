@@ -86,9 +86,11 @@ tests_unit_nva_tests_SOURCES = \
 	tests/support/test_pki.cc \
 	tests/support/test_pki.h \
 	tests/unit/nva/directory_test.cc \
+	tests/unit/nva/groups_test.cc \
 	tests/unit/nva/model_test.cc \
 	tests/unit/nva/nva_fixture.cc \
-	tests/unit/nva/nva_fixture.h
+	tests/unit/nva/nva_fixture.h \
+	tests/unit/nva/service_test.cc
 tests_unit_nva_tests_CPPFLAGS = $(nva_libnva_a_CPPFLAGS) -I$(top_srcdir)/tests/support $(GTEST_CFLAGS)
 tests_unit_nva_tests_LDADD = $(nvo3_nva_libs) $(PROTOBUF_LIBS) $(IPSEC_MB_LIBS) \
 	$(OPENSSL_LIBS) $(BOOST_LIBS) $(GTEST_LIBS) -lgtest_main -lpthread

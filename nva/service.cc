@@ -23,8 +23,11 @@ namespace {
 
 constexpr const char* kModule = "service";
 constexpr auto kPollInterval = 1s;      // of files, epochs, and of a listener that failed
-// To one NVE; the next step is made below a quarter of it (Session::writable()).
+// To one NVE; it is filled to a quarter (Session::writable()), the rest waits here.
+constexpr size_t kQueueMessages = 64;
 constexpr size_t kQueueOctets = 1 << 20;
+// An NVE asks for more answers than this without reading them: it is not served.
+constexpr size_t kOutbox = 32768;
 
 uint64_t new_instance()
 {
@@ -240,6 +243,7 @@ base::Result<control::Listener::Accepted> Service::accept()
     options.agent_instance = instance_;
     options.send_rate = {static_cast<double>(store_->settings.control_rate), static_cast<double>(store_->settings.control_burst)};
     options.receive_rate = options.send_rate;
+    options.send_queue_messages = kQueueMessages;
     options.send_queue_bytes = kQueueOctets;
     options.clock = &clock_;
     return control::Listener::Accepted{credentials_.context(), options, this};
@@ -363,28 +367,34 @@ void Service::on_writable(Session& session)
 
 void Service::pump(Client& client)
 {
-    if (!client.directory) {
-        return;
-    }
     while (client.session->writable()) {
-        if (client.step.empty()) {
+        if (client.outbox.empty() && client.directory) {
             std::vector<control::Envelope> messages = directory_.next(*client.directory);
             if (messages.empty()) {
                 messages = groups_.next(client.groups, client.name, directory_, *client.directory);
             }
-            if (messages.empty()) {
-                return;
-            }
-            client.step.assign(std::make_move_iterator(messages.begin()), std::make_move_iterator(messages.end()));
+            client.outbox.assign(std::make_move_iterator(messages.begin()), std::make_move_iterator(messages.end()));
         }
-        auto sent = client.session->send(std::move(client.step.front()));
-        client.step.pop_front();
+        if (client.outbox.empty()) {
+            return;
+        }
+        auto sent = client.session->send(std::move(client.outbox.front()));
+        client.outbox.pop_front();
         if (!sent) {
-            // Skipped, the step would be half a truth.
+            // Skipped, a step would be half a truth.
             base::log(LogLevel::error, kModule, "session with " + client.name + ": " + sent.error().text);
             return client.session->close(control::proto::CLOSE_TIMEOUT, "what there is to tell cannot be sent");
         }
     }
+}
+
+void Service::send(Client& client, control::Envelope message)
+{
+    if (client.outbox.size() >= kOutbox) {
+        return client.session->close(control::proto::CLOSE_TIMEOUT, "the answers are not read");
+    }
+    client.outbox.push_back(std::move(message));
+    pump(client);
 }
 
 // ---- View ----
@@ -423,7 +433,7 @@ ServiceView Service::view() const
         entry.networks = networks.size();
         entry.behind = static_cast<size_t>(std::ranges::count_if(
             networks, [&](base::Vni vni) { return !client->directory || !directory_.is_current(*client->directory, vni); }));
-        entry.queued = stats.queued;
+        entry.queued = stats.queued + client->outbox.size();
         entry.pending = client->pending;
         entry.messages_in = stats.messages_in;
         entry.messages_out = stats.messages_out;

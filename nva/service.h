@@ -74,7 +74,8 @@ private:
         std::shared_ptr<control::Session> session;
         std::optional<Directory::Subscriber> directory;     // from DirectoryRequest on
         Groups::Subscriber groups;
-        std::deque<control::Envelope> step;     // what is left of the one that it is being told
+        // What the session has not taken yet: answers, and the rest of a step.
+        std::deque<control::Envelope> outbox;
         size_t pending = 0;                 // changes submitted and not answered
         MappingCounters mappings;
     };
@@ -86,7 +87,9 @@ private:
     Client* find(const control::Session&);
     Client* find(uint64_t id);
     void drop(Client&, control::proto::CloseCode, const std::string& text);
+    // Sends what waits, and makes the next step when nothing does.
     void pump(Client&);
+    void send(Client&, control::Envelope);
     void remove_strays();
     void report(const StoreView* before) const;
     void refuse(Client&, const control::Envelope&, const std::string& reason);

@@ -51,7 +51,7 @@ void Service::reply(Client& client, uint64_t request, bool accepted, const std::
     answer.set_in_reply_to(request);
     answer.mutable_mapping_result()->set_accepted(accepted);
     answer.mutable_mapping_result()->set_reason(reason.substr(0, 256));
-    (void)client.session->send(std::move(answer));
+    send(client, std::move(answer));
 }
 
 void Service::refuse(Client& client, const Envelope& message, const std::string& reason)
@@ -66,7 +66,7 @@ void Service::refuse(Client& client, const Envelope& message, const std::string&
         grant.set_vni(message.group_register().vni());
         grant.set_group(message.group_register().group());
         grant.set_epoch(message.group_register().epoch());
-        (void)client.session->send(std::move(answer));
+        send(client, std::move(answer));
     } else {
         vni = base::Vni(message.mapping_announce().vni());
         client.mappings.refused++;
@@ -185,7 +185,7 @@ void Service::on_register(Client& client, const Envelope& message)
                       Envelope answer;
                       answer.set_in_reply_to(message.request_id());
                       *answer.mutable_group_grant() = grant;
-                      (void)client->session->send(std::move(answer));
+                      send(*client, std::move(answer));
                   });
 }
 

@@ -12,6 +12,7 @@ EXTRA_DIST += \
 	tests/conftest.py \
 	tests/requirements.md \
 	tests/support/insider.py \
+	tests/support/nva_session.py \
 	tests/support/sa_socket.py \
 	tests/support/wire.py \
 	tests/system/README.md \
@@ -21,6 +22,8 @@ EXTRA_DIST += \
 	tests/system/test_groups_switch.py \
 	tests/system/test_insider.py \
 	tests/system/test_mesh.py \
+	tests/system/test_nva.py \
+	tests/system/test_nvactl.py \
 	tests/system/test_outsider.py \
 	tests/system/test_rekey.py \
 	tests/system/test_sandbox.py \

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""nvo3-nvactl on a real ovsdb-server: what each command does, and what it says to input that is wrong."""
+
+import os
+import pathlib
+import tempfile
+
+import pytest
+
+from lab.programs import Programs
+from nva_session import Store
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def server():
+    store = Store(Programs.find(), os.environ.get("NVO3_BUILDDIR", TOP / "build"), TOP / "nva/nvo3.ovsschema", None,
+                  tempfile.mkdtemp(prefix="nvo3-nvactl-"))
+    yield store
+    store.down()
+
+
+@pytest.fixture
+def ctl(server):
+    """nvo3-nvactl on a store with red (hv1, hv2) and blue."""
+    for vn in server.ctl("--bare", "--columns=name", "list", "VN").split():
+        server.ctl("--force", "vn-del", vn)
+    for nve in server.ctl("--bare", "--columns=name", "list", "NVE").split():
+        server.ctl("--force", "nve-del", nve)
+    server.ctl("init", "--", "nve-add", "hv1", "10.0.0.1", "2001:db8::1", "--", "nve-add", "hv2", "10.0.0.2",
+               "--", "vn-add", "red", "5001", "--", "--encap=vxlan", "--level=high", "vn-add", "blue", "0x138a", "--", "vn-join", "red", "hv1", "hv2",
+               "--", "group-add", "red", "239.1.1.1")
+    return server.ctl
+
+
+def test_lists(ctl):
+    assert ctl("nve-list") == "hv1 10.0.0.1,2001:db8::1: red\nhv2 10.0.0.2: red\n"
+    assert ctl("vn-list") == "blue vni=5002 vxlan aes256gcm: no members\nred vni=5001 geneve aes128gcm: hv1 hv2\n"
+    assert ctl("group-list") == "red 239.1.1.1: epoch 0, 0 told, 0 senders\n"
+    assert ctl("mapping-list") == ""
+    status = ctl("status")
+    assert "NVEs: 2" in status and "memberships: 2" in status and "no NVA has begun an epoch" in status
+
+
+def test_changes(ctl):
+    ctl("vn-leave", "red", "hv1")
+    assert ctl("nve-list").startswith("hv1 10.0.0.1,2001:db8::1: no networks\n")
+    ctl("vn-leave", "5001", "hv2", "--", "vn-join", "blue", "hv2")
+    ctl("vn-del", "red")
+    assert ctl("vn-list") == "blue vni=5002 vxlan aes256gcm: hv2\n" and ctl("group-list") == ""
+    ctl("--may-exist", "nve-add", "hv1", "10.0.0.9")
+    ctl("nve-revoke", "hv1")
+    assert ctl("nve-list").startswith("hv1 10.0.0.9 (revoked): no networks\n")
+    ctl("nve-restore", "hv1", "--", "nve-del", "hv1")
+    assert ctl("nve-list") == "hv2 10.0.0.2: blue\n"
+    ctl("--if-exists", "nve-del", "hv1", "--", "--if-exists", "vn-del", "red")
+
+
+def test_mappings_go_with_what_they_are_of(ctl):
+    def add(mac):
+        ctl("create", "Mapping", "vn=" + ctl("get", "VN", "red", "_uuid").strip(), f'mac="{mac}"', "nve=" + ctl("get", "NVE", "hv1", "_uuid").strip())
+    add("52:54:00:00:00:01")
+    assert ctl("mapping-list", "red") == "red 52:54:00:00:00:01 at hv1\n"
+    ctl("mapping-del", "red", "52:54:00:00:00:01")
+    assert ctl("mapping-list") == ""
+    add("52:54:00:00:00:02")
+    ctl("vn-leave", "red", "hv1")
+    assert ctl("mapping-list") == ""
+    add("52:54:00:00:00:03")
+    ctl("--force", "nve-del", "hv1")
+    assert ctl("mapping-list") == ""
+
+
+def test_group_rekey_ends_the_epoch(ctl):
+    ctl("set", "Group", "239.1.1.1", "epoch=4", "started=5")
+    ctl("group-rekey", "red")
+    assert ctl("get", "Group", "239.1.1.1", "started").strip() == "0"
+    ctl("group-del", "red", "239.1.1.1")
+    assert ctl("group-list") == ""
+
+
+def test_what_identifies_a_row_does_not_change(ctl):
+    done = ctl("set", "VN", "red", "vni=7", check=False)
+    assert done.returncode and "read-only" in done.stderr
+
+
+@pytest.mark.parametrize("argv, words", [
+    (["nve-add", "a b", "10.0.0.3"], "the name in its certificate"),
+    (["nve-add", "hv1", "10.0.0.3"], "--may-exist"),
+    (["nve-add", "hv3", "10.0.0"], "'10.0.0' is no unicast"),
+    (["nve-add", "hv3", "239.1.1.1"], "'239.1.1.1' is no unicast"),
+    (["nve-add", "hv3", "0.0.0.0"], "no unicast"),
+    (["nve-add", "hv3", "::ffff:10.0.0.3"], "no unicast"),
+    (["nve-add", "hv3", "2001:DB8:0::1"], "is that of NVE 'hv1'"),
+    (["nve-add", "hv3"], "at least 2 arguments"),
+    (["nve-add", "hv3", *[f"10.1.0.{n}" for n in range(1, 10)]], "at most 8"),
+    (["nve-del", "hv1"], "serves red; use vn-leave first"),
+    (["nve-del", "hv9"], "no NVE is called 'hv9'"),
+    (["nve-revoke", "hv9"], "no NVE is called 'hv9'"),
+    (["vn-add", "red", "9"], "exists already, with VNI 5001"),
+    (["vn-add", "green", "5001"], "is that of network 'red'"),
+    (["vn-add", "green", "16777216"], "0 to 16777215"),
+    (["vn-add", "green", "x"], "0 to 16777215"),
+    (["vn-add", "5003", "5003"], "taken for a number"),
+    (["--encap=gre", "vn-add", "green", "9"], "--encap=gre"),
+    (["--cipher=rot13", "vn-add", "green", "9"], "aes128gcm"),
+    (["--level=low", "vn-add", "green", "9"], "integrity, confidential or high"),
+    (["--level=high", "--cipher=aes128gcm", "vn-add", "green", "9"], "not both"),
+    (["vn-del", "red"], "served by hv1 hv2"),
+    (["vn-join", "green", "hv1"], "no network is called 'green'"),
+    (["vn-join", "blue", "hv1", "hv9"], "no NVE is called 'hv9'"),
+    (["vn-leave", "blue", "hv1"], "does not serve network 'blue'"),
+    (["mapping-del", "red", "52:54"], "no MAC address"),
+    (["mapping-del", "red", "52:54:00:00:00:01"], "no mapping"),
+    (["group-add", "red", "10.0.0.1"], "no multicast address"),
+    (["group-add", "red", "224.0.0.5"], "one link"),
+    (["group-add", "red", "ff02::1"], "one link"),
+    (["group-add", "red", "239.1.1.1"], "has group 239.1.1.1 already"),
+    (["group-del", "red", "239.1.1.2"], "no group 239.1.1.2"),
+    (["group-rekey", "blue"], "no group"),
+])
+def test_wrong_input(ctl, argv, words):
+    before = ctl("nve-list", "--", "vn-list", "--", "group-list")
+    done = ctl(*argv, check=False)
+    assert done.returncode == 1 and words in done.stderr, done.stderr
+    assert ctl("nve-list", "--", "vn-list", "--", "group-list") == before
+
+
+def test_nothing_there_to_talk_to(server):
+    done = server.ctl("--db=unix:/nonexistent.sock", "vn-list", check=False)
+    assert done.returncode == 1 and "is ovsdb-server running" in done.stderr
