@@ -346,7 +346,7 @@ main(int argc, char *argv[])
 
     ctl_init(&nvo3rec_idl_class, nvo3rec_table_classes, tables, show_tables,
              leave);
-    ctl_register_commands(nvactl_commands);
+    ctl_register_commands(nvactl_commands());
 
     char *args = process_escape_args(argv);
     struct shash local_options = SHASH_INITIALIZER(&local_options);

@@ -6,10 +6,10 @@
 #ifndef NVA_NVACTL_H
 #define NVA_NVACTL_H 1
 
-#include "db-ctl-base.h"
+struct ctl_command_syntax;
 
 /* Ends with an entry without a name. */
-extern const struct ctl_command_syntax nvactl_commands[];
+const struct ctl_command_syntax *nvactl_commands(void);
 /* Their part of --help. */
 extern const char nvactl_usage[];
 

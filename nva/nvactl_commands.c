@@ -775,7 +775,7 @@ cmd_group_rekey(struct ctl_context *ctx)
     free(address);
 }
 
-const struct ctl_command_syntax nvactl_commands[] = {
+static const struct ctl_command_syntax commands[] = {
     {"init", 0, 0, "", NULL, cmd_init, NULL, "", RW},
     {"status", 0, 0, "", NULL, cmd_status, NULL, "", RO},
 
@@ -808,3 +808,9 @@ const struct ctl_command_syntax nvactl_commands[] = {
 
     {NULL, 0, 0, NULL, NULL, NULL, NULL, NULL, RO},
 };
+
+const struct ctl_command_syntax *
+nvactl_commands(void)
+{
+    return commands;
+}
