@@ -41,12 +41,12 @@ base::Result<Nva::Options> read_settings(const daemon::Options& options, const o
     if (!listen) {
         return base::Error{EINVAL, "--listen: " + listen.error().text};
     }
-    auto level = control::parse_control_level(text("control-level", "standard"));
-    if (!level) {
-        return base::Error{EINVAL, "--control-level: " + level.error().text};
+    std::string level = text("control-level", "standard");
+    if (level != "standard" && level != "high") {
+        return base::Error{EINVAL, "--control-level: '" + level + "' is not known: standard or high"};
     }
     settings.service.listen = *listen;
-    settings.service.level = *level;
+    settings.service.level = level == "high" ? control::ControlLevel::high : control::ControlLevel::standard;
     settings.service.files = {options.file("nva-certificate", file(ovs.certificate)), options.file("nva-private-key", file(ovs.private_key)),
                               options.file("nva-ca-cert", file(ovs.ca_cert)), options.file("crl"), {}};
     const control::TlsFiles& files = settings.service.files;
