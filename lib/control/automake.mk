@@ -100,3 +100,16 @@ tests_fuzz_control_identity_fuzz_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_control_identity_fuzz_LDADD = $(nvo3_control_libs)
 EXTRA_DIST += tests/fuzz/corpus/control_framer tests/fuzz/corpus/control_envelope \
 	tests/fuzz/corpus/control_identity
+
+# Emulated NVEs, for tests and benchmarks of the NVA.
+check_PROGRAMS += tests/support/nve_tool
+tests_support_nve_tool_SOURCES = \
+	tests/support/nve_client.cc \
+	tests/support/nve_client.h \
+	tests/support/nve_tool.cc \
+	tests/support/test_pki.cc \
+	tests/support/test_pki.h
+tests_support_nve_tool_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/support \
+	$(PROTOBUF_CFLAGS) $(OPENSSL_CFLAGS)
+tests_support_nve_tool_LDADD = $(nvo3_control_libs)
+$(tests_support_nve_tool_OBJECTS): lib/control/control.pb.h

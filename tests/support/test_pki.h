@@ -23,6 +23,8 @@ namespace nvo3::tests {
 class TempDir {
 public:
     TempDir();
+    // One of the caller's, which stays.
+    explicit TempDir(std::string path) : path_(std::move(path)), keep_(true) {}
     ~TempDir();
     TempDir(const TempDir&) = delete;
     TempDir& operator=(const TempDir&) = delete;
@@ -32,6 +34,7 @@ public:
 
 private:
     std::string path_;
+    bool keep_ = false;
 };
 
 struct LeafOptions {
