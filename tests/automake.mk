@@ -8,11 +8,13 @@ TESTS += tests/check-layers tests/check-requirements
 EXTRA_DIST += \
 	tests/check-dist \
 	tests/bench/README.md \
+	tests/bench/nva_bench \
 	tests/bench/overlay_bench \
 	tests/conftest.py \
 	tests/requirements.md \
 	tests/support/insider.py \
 	tests/support/nva_session.py \
+	tests/support/nve_tool.py \
 	tests/support/sa_socket.py \
 	tests/support/wire.py \
 	tests/system/README.md \
@@ -23,6 +25,7 @@ EXTRA_DIST += \
 	tests/system/test_insider.py \
 	tests/system/test_mesh.py \
 	tests/system/test_nva.py \
+	tests/system/test_nva_dos.py \
 	tests/system/test_nvactl.py \
 	tests/system/test_outsider.py \
 	tests/system/test_rekey.py \

@@ -21,7 +21,7 @@
 //   claim NAME AS ROLE                Hello with another name or role
 //   pace NAME SEND READ               messages a second; READ 0: does not read
 //   latency FROM TO VNI COUNT         of an announcement, until it is there, one at a time
-//   flood NAME SECONDS KIND           announce VNI, foreign, register, request or ping
+//   flood NAME SECONDS KIND           announce VNI, foreign, register, request, ping or none
 //   handshakes NAME SECONDS           as many as can be had
 // Place: tests only, never installed.  Threads: one.
 #include <unistd.h>
@@ -580,18 +580,26 @@ Tool::latency(const Words& words)
         const std::string mac = made_mac(1, next_mac_++);
         const auto begin = Clock::now();
         double answered = 0;
-        must(from.announce(vni, mac, false, false,
-                           [&](const Envelope*) { answered = seconds_since(begin); }));
+        bool refused = false;
+        must(from.announce(vni, mac, false, false, [&](const Envelope* reply) {
+            answered = seconds_since(begin);
+            refused = !reply || !reply->mapping_result().accepted();
+        }));
         const auto arrived = [&] {
             const auto vn = to.networks().find(vni);
-            return vn != to.networks().end() && vn->second.mappings.contains(mac);
+            return refused || (vn != to.networks().end() && vn->second.mappings.contains(mac));
         };
-        if (!run_until(arrived, 30)) {
-            throw std::runtime_error("an announcement did not arrive within 30 s");
+        if (!run_until(arrived, 60) || refused) {
+            throw std::runtime_error(refused ? "an announcement was refused"
+                                             : "an announcement did not arrive within 60 s");
         }
         arrival.push_back(seconds_since(begin));
-        run_until([&] { return answered != 0; }, 30);
+        run_until([&] { return answered != 0; }, 60);
         answer.push_back(answered);
+        // Leaves the networks as they were.
+        bool withdrawn = false;
+        must(from.announce(vni, mac, true, false, [&](const Envelope*) { withdrawn = true; }));
+        run_until([&] { return withdrawn; }, 60);
     }
     const auto summary = [](std::vector<double> values) -> json {
         if (values.empty()) {
@@ -633,7 +641,7 @@ Tool::flood(const Words& words)
         return message;
     };
     const auto room = [&] {
-        while (nve.writable() && nve.send(next()).ok()) {
+        while (kind != "none" && nve.writable() && nve.send(next()).ok()) {
             sent++;
         }
     };
