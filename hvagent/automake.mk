@@ -6,15 +6,27 @@ noinst_LIBRARIES += hvagent/libhvagent.a
 hvagent_libhvagent_a_SOURCES = \
 	hvagent/agent.cc \
 	hvagent/agent.h \
+	hvagent/announcer.cc \
+	hvagent/announcer.h \
 	hvagent/config.cc \
 	hvagent/config.h \
 	hvagent/directory.cc \
 	hvagent/directory.h \
+	hvagent/groups.cc \
+	hvagent/groups.h \
+	hvagent/groups_exchange.cc \
+	hvagent/groups_rules.h \
 	hvagent/keying.cc \
 	hvagent/keying.h \
 	hvagent/keying_exchange.cc \
 	hvagent/keying_rules.h \
+	hvagent/multicast_member.cc \
+	hvagent/multicast_member.h \
 	hvagent/network_view.h \
+	hvagent/nva_client.cc \
+	hvagent/nva_client.h \
+	hvagent/overlay.cc \
+	hvagent/overlay.h \
 	hvagent/peer.cc \
 	hvagent/peer.h \
 	hvagent/peer_keys.cc \
@@ -26,6 +38,8 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/sa_client.h \
 	hvagent/show.cc \
 	hvagent/show.h \
+	hvagent/show_json.h \
+	hvagent/show_overlay.cc \
 	hvagent/tsi.cc \
 	hvagent/tsi.h \
 	hvagent/view.h \
@@ -69,10 +83,16 @@ TESTS += tests/unit/hvagent_tests
 tests_unit_hvagent_tests_SOURCES = \
 	tests/support/fake_switch.cc \
 	tests/support/fake_switch.h \
+	tests/support/test_pki.cc \
+	tests/support/test_pki.h \
 	tests/unit/hvagent/agent_test.cc \
 	tests/unit/hvagent/config_test.cc \
 	tests/unit/hvagent/directory_test.cc \
+	tests/unit/hvagent/groups_test.cc \
 	tests/unit/hvagent/keying_test.cc \
+	tests/unit/hvagent/multicast_member_test.cc \
+	tests/unit/hvagent/nva_client_test.cc \
+	tests/unit/hvagent/overlay_test.cc \
 	tests/unit/hvagent/show_test.cc \
 	tests/unit/hvagent/tsi_test.cc \
 	tests/unit/hvagent/vn_pipeline_test.cc \

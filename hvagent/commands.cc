@@ -35,7 +35,10 @@ void register_commands(Agent& agent)
     daemon::register_command(show<show_peers>(agent, "peer/show"));
     daemon::register_command(show<show_sas>(agent, "sa/show"));
     daemon::register_command(show<show_throttle>(agent, "throttle/show"));
-    daemon::register_command({"tsi/show", "[json]", 0, [](const Call& call) -> Reply { return show_tsis(call.json); }});
+    daemon::register_command(show<show_nvas>(agent, "nva/show"));
+    daemon::register_command(show<show_vns>(agent, "vn/show"));
+    daemon::register_command(show<show_groups>(agent, "group/show"));
+    daemon::register_command(show<show_tsis>(agent, "tsi/show"));
     daemon::register_command(
         {"audit/show", "[json]", 0, [&agent](const Call& call) -> Reply { return show_audit(agent.audit().recent(), call.json); }});
     daemon::register_command(

@@ -265,12 +265,12 @@ void Directory::clear()
     *this = Directory();
 }
 
-std::shared_ptr<const DirectoryView> Directory::snapshot()
+std::shared_ptr<const DirectoryView> Directory::snapshot() const
 {
     if (!snapshot_) {
         auto view = std::make_shared<DirectoryView>();
         view->complete = complete_;
-        for (auto& [vni, vn] : vns_) {
+        for (const auto& [vni, vn] : vns_) {
             if (!vn.view) {
                 vn.view = std::make_shared<const VnView>(vn.state);
             }

@@ -78,7 +78,7 @@ public:
     void clear();
 
     // Made when it is asked for: ask once for many messages.
-    std::shared_ptr<const DirectoryView> snapshot();
+    std::shared_ptr<const DirectoryView> snapshot() const;
 
     // More is refused: no confused NVA shall take this host's memory.
     static constexpr size_t kMaxVns = 4096, kMaxMembers = 4096, kMaxMappings = 131072;
@@ -86,7 +86,7 @@ public:
 private:
     struct Vn {
         VnView state;
-        std::shared_ptr<const VnView> view;     // of 'state'; null: to be made
+        mutable std::shared_ptr<const VnView> view;     // of 'state'; null: to be made
         uint64_t version = 0;
         // Told by the process that the session is with, or was.
         bool told = false;
@@ -103,7 +103,7 @@ private:
     std::map<base::Vni, Vn> vns_;
     std::optional<Step> step_;
     bool complete_ = false;
-    std::shared_ptr<const DirectoryView> snapshot_ = std::make_shared<const DirectoryView>();     // null: to be made
+    mutable std::shared_ptr<const DirectoryView> snapshot_ = std::make_shared<const DirectoryView>();     // null: to be made
 };
 
 }  // namespace nvo3::agent

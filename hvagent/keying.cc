@@ -136,27 +136,7 @@ void Keying::switch_up(const std::vector<LiveSa>& live, TimePoint now)
         channel.outbound.reset();
     }
     for (const LiveSa& sa : live) {
-        SaParameters parameters{sa.channel, sa.spi, sa.cipher, sa.generation, {}, 0};
-        Channel* channel = find(sa.channel);
-        std::string unwanted = !channel ? "not configured" : channel->config.cipher != sa.cipher ? "cipher differs from the configuration" : barred_;
-        if (!unwanted.empty()) {
-            remove(sa.direction, parameters, unwanted);
-            continue;
-        }
-        TimePoint installed = now - sa.age;
-        if (sa.direction == SaDirection::outbound) {
-            channel->outbound = Outbound{parameters, installed};
-        } else if (!channel->current || channel->current->sa.generation < sa.generation) {
-            if (channel->current) {
-                channel->replaced.push_back({channel->current->sa, channel->current->installed, std::nullopt});
-            }
-            channel->current = Inbound{parameters, installed, rekey_time(installed)};
-        } else {
-            channel->replaced.push_back({parameters, installed, std::nullopt});
-        }
-        if (sa.direction == SaDirection::inbound) {
-            channel->generation = std::max(channel->generation, sa.generation);
-        }
+        adopt(sa, now);
     }
     for (auto& [id, channel] : channels_) {
         start(id, channel, now);
@@ -164,6 +144,40 @@ void Keying::switch_up(const std::vector<LiveSa>& live, TimePoint now)
         if (can_agree() && !channel.outbound) {
             request(id, channel, RequestReason::lost, now);
         }
+    }
+}
+
+void Keying::adopt(const std::vector<LiveSa>& live, TimePoint now)
+{
+    for (const LiveSa& sa : live) {
+        adopt(sa, now);
+    }
+}
+
+void Keying::adopt(const LiveSa& sa, TimePoint now)
+{
+    SaParameters parameters{sa.channel, sa.spi, sa.cipher, sa.generation, {}, 0};
+    Channel* channel = find(sa.channel);
+    std::string unwanted = !channel ? "not configured" : channel->config.cipher != sa.cipher ? "cipher differs from the configuration" : barred_;
+    if (!unwanted.empty()) {
+        remove(sa.direction, parameters, unwanted);
+        return;
+    }
+    TimePoint installed = now - sa.age;
+    if (sa.direction == SaDirection::outbound) {
+        if (!channel->outbound) {
+            channel->outbound = Outbound{parameters, installed};
+        }
+    } else if (!channel->current || channel->current->sa.generation < sa.generation) {
+        if (channel->current) {
+            channel->replaced.push_back({channel->current->sa, channel->current->installed, std::nullopt});
+        }
+        channel->current = Inbound{parameters, installed, rekey_time(installed)};
+    } else {
+        channel->replaced.push_back({parameters, installed, std::nullopt});
+    }
+    if (sa.direction == SaDirection::inbound) {
+        channel->generation = std::max(channel->generation, sa.generation);
     }
 }
 

@@ -164,6 +164,8 @@ public:
         std::chrono::seconds age{};
     };
     void switch_up(const std::vector<LiveSa>&, TimePoint now);
+    // More that the switch has, of channels that were configured after it came up.
+    void adopt(const std::vector<LiveSa>&, TimePoint now);
     void switch_down();
     void installed(uint64_t token, int error, const std::string& text, TimePoint now);
     void acquire(const ChannelId&, TimePoint now);
@@ -250,6 +252,7 @@ private:
 
     Channel* find(const ChannelId&);
     bool can_agree() const { return session_ != 0 && switch_up_; }
+    void adopt(const LiveSa&, TimePoint now);
     void start(const ChannelId&, Channel&, TimePoint now);
     void offer(const ChannelId&, Channel&, TimePoint now);
     void offer_soon(Channel&, TimePoint now);

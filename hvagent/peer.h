@@ -72,7 +72,8 @@ public:
     virtual control::SessionHandler& session_handler() = 0;  // hands on to the peer
     virtual ContextPtr certificate_context() = 0;           // null: none
     virtual const std::string& certificate_problem() = 0;
-    // Sends to the switch; the Result goes to the peer at 'remote' with 'token'.
+    // Sends to the switch; the Result goes to the peer at 'remote' with 'token', for an
+    // unspecified one to the overlay.
     virtual void install(const base::IpAddress& remote, uint64_t token, esp::SaConfig) = 0;
     virtual void send_to_switch(esp::SaMessage) = 0;
     virtual void changed() = 0;                             // some port's status may have
@@ -93,6 +94,8 @@ public:
 
     // The switch.
     void switch_up(const std::vector<Keying::LiveSa>&, uint64_t switch_instance);
+    // What the switch has besides of channels that it was not known to have.
+    void adopt(const std::vector<Keying::LiveSa>&);
     void switch_down();
     void installed(uint64_t token, int error, const std::string& text);
     void acquire(const ChannelId&);

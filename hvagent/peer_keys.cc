@@ -122,6 +122,17 @@ void Peer::switch_up(const std::vector<Keying::LiveSa>& live, uint64_t switch_in
     pump();
 }
 
+void Peer::adopt(const std::vector<Keying::LiveSa>& live)
+{
+    auto now = host_.clock().now();
+    keying_.adopt(live, now);
+    if (opened_ == 0 && !remove_at_) {
+        remove_at_ = now + host_.timing().adopted_for;
+        remove_reason_ = "the peer has not come back since this agent was restarted";
+    }
+    pump();
+}
+
 void Peer::switch_down()
 {
     keying_.switch_down();

@@ -42,7 +42,8 @@ uint64_t new_instance()
 }  // namespace
 
 Peers::Peers(boost::asio::io_context& io, Options options, control::AuditLog& audit, const base::Clock& clock)
-    : io_(io), options_(std::move(options)), audit_(audit), clock_(clock), instance_(new_instance()), poll_timer_(io), publish_timer_(io)
+    : io_(io), options_(std::move(options)), audit_(audit), clock_(clock), instance_(new_instance()),
+      overlay_(*this, [this] { directory_changed(); }, [this] { changed(); }), poll_timer_(io), publish_timer_(io)
 {
     switch_ = std::make_unique<SaClient>(io_, options_.sa_socket, instance_, *this);
 }
@@ -61,6 +62,7 @@ void Peers::stop()
     listener_.reset();
     poll_timer_.cancel();
     publish_timer_.cancel();
+    overlay_.stop();
     for (auto& [remote, peer] : peers_) {
         peer->detach();
     }
@@ -88,6 +90,7 @@ void Peers::apply(std::shared_ptr<const Config> config)
     }
     bool listener_differs = !before || before->listen_address != config_->listen_address ||
                             before->listen_port != config_->listen_port || before->listen_dual_stack != config_->listen_dual_stack;
+    overlay_.configure(*config_);
     apply_peers();
     if (listener_differs) {
         listener_.reset();
@@ -97,6 +100,7 @@ void Peers::apply(std::shared_ptr<const Config> config)
         for (auto& [remote, peer] : peers_) {
             peer->rates_changed();
         }
+        overlay_.rates_changed();
     }
     if (!before) {
         // Only now is known which of the SAs in the switch are wanted.
@@ -140,11 +144,21 @@ void Peers::report_changes(const Config* before)
             event(std::string("other_config:") + key + " is now " + (is->empty() ? "unset" : *is));
         }
     }
+    if (old.nvas != config_->nvas) {
+        event("other_config:nvo3-nva now names " + std::to_string(config_->nvas.size()) + " NVAs");
+    }
 }
 
 void Peers::apply_peers()
 {
-    auto wanted = wanted_peers(*config_, DirectoryView(), "").peers;
+    auto [wanted, reach, problems] = wanted_peers(*config_, *overlay_.directory(), own_name());
+    for (const std::string& problem : problems) {
+        if (std::ranges::find(directory_problems_, problem) == directory_problems_.end()) {
+            base::log(LogLevel::warn, kModule, problem);
+        }
+    }
+    reach_ = std::move(reach);
+    directory_problems_ = std::move(problems);
     std::erase_if(peers_, [&](const auto& entry) {
         auto it = wanted.find(entry.first);
         bool goes = it == wanted.end() || !entry.second->config().same_base(it->second);
@@ -165,6 +179,58 @@ void Peers::apply_peers()
         }
         peers_.emplace(remote, std::move(peer));
     }
+    claim_unclaimed();
+}
+
+// What the switch had of networks that the directory told later.  Once it is complete,
+// what nobody has claimed is nobody's.
+void Peers::claim_unclaimed()
+{
+    for (auto& [remote, sas] : unclaimed_) {
+        Peer* peer = find(remote);
+        if (!peer) {
+            continue;
+        }
+        std::vector<Keying::LiveSa> claimed;
+        std::erase_if(sas, [&](const Keying::LiveSa& sa) {
+            bool known = peer->serves(sa.channel.vni, sa.channel.encap);
+            if (known) {
+                claimed.push_back(sa);
+            }
+            return known;
+        });
+        if (!claimed.empty()) {
+            peer->adopt(claimed);
+        }
+    }
+    if (!overlay_.is_complete()) {
+        return;
+    }
+    for (const auto& [remote, sas] : std::exchange(unclaimed_, {})) {
+        if (sas.empty()) {
+            continue;
+        }
+        base::log(LogLevel::info, kModule, "removing SAs with " + remote.to_string() + ", with which this host shares no such network");
+        for (const Keying::LiveSa& sa : sas) {
+            send_to_switch(esp::msg::RemoveSa{0, sa.direction, sa.spi, remote, sa.channel.encap, sa.channel.vni});
+        }
+    }
+}
+
+void Peers::directory_changed()
+{
+    if (!config_ || stopping_) {
+        return;
+    }
+    apply_peers();
+    all_changed();
+}
+
+// As the directory knows this host.
+std::string Peers::own_name() const
+{
+    const ContextPtr& own = credentials_.context();
+    return own && own->own_identity().spiffe() ? own->own_identity().name : "";
 }
 
 // ---- Credentials ----
@@ -200,7 +266,9 @@ void Peers::apply_credentials()
 // With pre-shared keys alone none are needed.
 bool Peers::wants_certificates() const
 {
-    return config_ && std::ranges::any_of(config_->tunnels, [](const Tunnel& tunnel) { return tunnel.psk.empty() && !tunnel.flow_remote; });
+    return config_ && (!config_->nvas.empty() || std::ranges::any_of(config_->tunnels, [](const Tunnel& tunnel) {
+                           return tunnel.psk.empty() && !tunnel.flow_remote;
+                       }));
 }
 
 void Peers::log_credentials_problem() const
@@ -222,6 +290,7 @@ void Peers::credentials_refreshed(const ContextPtr& before)
                 peer->start_over("no certificate is configured any more");
             }
         }
+        overlay_.credentials_changed(true, false);
         return all_changed();
     }
     const control::PeerIdentity& own = now->own_identity();
@@ -234,6 +303,7 @@ void Peers::credentials_refreshed(const ContextPtr& before)
         }
         peer->context_changed(renew && !renamed);
     }
+    overlay_.credentials_changed(renew, renamed);
     all_changed();
 }
 
@@ -257,6 +327,7 @@ void Peers::poll()
     for (auto& [remote, peer] : peers_) {
         peer->refresh(false);
     }
+    overlay_.poll();
     if (!listener_) {
         listen();
     }
@@ -416,11 +487,16 @@ void Peers::on_switch_up(const esp::msg::SwitchHello& hello, const std::vector<e
     switch_instance_ = hello.switch_instance;
     switch_aead_ = hello.aead;
     std::map<base::IpAddress, std::vector<Keying::LiveSa>> by_peer;
+    unclaimed_.clear();
     for (const esp::msg::SaRecord& sa : live) {
         if (!sa.group.is_unspecified()) {
             continue;       // no SA of a pair
         }
-        by_peer[sa.remote].push_back({sa.direction, {sa.encap, sa.vni}, sa.spi, sa.cipher, sa.generation, std::chrono::seconds(sa.age_seconds)});
+        // Of a network that the directory has not told of yet it may well be.
+        Peer* peer = find(sa.remote);
+        bool known = overlay_.is_complete() || (peer && peer->serves(sa.vni, sa.encap));
+        (known ? by_peer : unclaimed_)[sa.remote].push_back(
+            {sa.direction, {sa.encap, sa.vni}, sa.spi, sa.cipher, sa.generation, std::chrono::seconds(sa.age_seconds)});
     }
     for (const auto& [remote, sas] : by_peer) {
         if (!find(remote)) {
@@ -431,6 +507,7 @@ void Peers::on_switch_up(const esp::msg::SwitchHello& hello, const std::vector<e
     for (auto& [remote, peer] : peers_) {
         peer->switch_up(by_peer[remote], switch_instance_);
     }
+    overlay_.switch_up(live, switch_instance_);
     published_.clear();
     changed();
 }
@@ -439,9 +516,12 @@ void Peers::on_switch_down(const std::string&)
 {
     switch_instance_ = 0;
     results_.clear();
+    unclaimed_.clear();
     for (auto& [remote, peer] : peers_) {
         peer->switch_down();
     }
+    overlay_.switch_down();
+    changed();
 }
 
 void Peers::on_switch_message(const esp::SaMessage& message)
@@ -453,7 +533,9 @@ void Peers::on_switch_message(const esp::SaMessage& message)
             peer->acquire({acquire->encap, acquire->vni});
         }
     } else if (const auto* expiring = std::get_if<esp::msg::SaExpiring>(&message)) {
-        if (Peer* peer = expiring->group.is_unspecified() ? find(expiring->remote) : nullptr) {
+        if (!expiring->group.is_unspecified()) {
+            overlay_.expiring(*expiring);
+        } else if (Peer* peer = find(expiring->remote)) {
             peer->expiring(*expiring);
         }
     } else if (const auto* alarm = std::get_if<esp::msg::Alarm>(&message)) {
@@ -467,7 +549,9 @@ void Peers::on_result(const esp::msg::Result& result)
     if (!node) {
         return;     // of a removal, which cannot fail in a way that matters
     }
-    if (Peer* peer = find(node.mapped().remote)) {
+    if (node.mapped().remote.is_unspecified()) {
+        overlay_.installed(node.mapped().token, static_cast<int>(result.error), result.text);
+    } else if (Peer* peer = find(node.mapped().remote)) {
         peer->installed(node.mapped().token, static_cast<int>(result.error), result.text);
     }
 }

@@ -20,6 +20,7 @@
 #include "control/listener.h"
 #include "hvagent/config.h"
 #include "hvagent/network_view.h"
+#include "hvagent/overlay.h"
 #include "hvagent/peer.h"
 #include "hvagent/sa_client.h"
 #include "hvagent/view.h"
@@ -80,12 +81,16 @@ public:
 
 private:
     struct AwaitedResult {
-        base::IpAddress remote;
+        base::IpAddress remote;     // unspecified: of a group
         uint64_t token;
     };
 
     Peer* find(const base::IpAddress&);
     void apply_peers();
+    void claim_unclaimed();
+    void directory_changed();
+    void publish_networks();
+    std::string own_name() const;
     void apply_credentials();
     std::vector<std::string> usable_pins() const;
     bool wants_certificates() const;
@@ -117,11 +122,18 @@ private:
     uint64_t switch_instance_ = 0;  // 0: not up
     std::string switch_aead_;
     std::map<base::IpAddress, std::unique_ptr<Peer>> peers_;
+    // Found in the switch while the directory is not complete, and of no peer or channel
+    // that is known yet.
+    std::map<base::IpAddress, std::vector<Keying::LiveSa>> unclaimed_;
+    std::map<base::Vni, VnReach> reach_;                // of the directory
+    std::vector<std::string> directory_problems_;
+    std::shared_ptr<const NetworkView> networks_ = std::make_shared<const NetworkView>();   // published
     std::map<uint32_t, AwaitedResult> results_;     // by request
     std::map<std::string, PortState> published_;
     bool publish_pending_ = false;
     std::chrono::steady_clock::duration publish_cost_{};    // the last time
     bool stopping_ = false;
+    Overlay overlay_;
     boost::asio::steady_timer poll_timer_, publish_timer_;
     // Handlers of the timers find out whether this object is still there.
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

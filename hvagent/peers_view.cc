@@ -2,6 +2,7 @@
 //
 // See peers.h: what the switch and ovs-appctl are told.
 #include <algorithm>
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -43,8 +44,29 @@ void Peers::changed()
     });
 }
 
+// What the OVS thread is to know.
+void Peers::publish_networks()
+{
+    if (!config_ || !options_.publish_networks) {
+        return;
+    }
+    NetworkView view;
+    view.own_name = own_name();
+    view.directory = overlay_.directory();
+    view.reach = reach_;
+    for (const auto& [vni, vn] : view.directory->vns) {
+        view.encaps.insert(vn->encap);
+    }
+    overlay_.fill(view);
+    if (view != *networks_) {
+        networks_ = std::make_shared<const NetworkView>(std::move(view));
+        options_.publish_networks(networks_);
+    }
+}
+
 void Peers::publish()
 {
+    publish_networks();
     if (switch_instance_ == 0 || !config_) {
         return;
     }
@@ -61,11 +83,20 @@ void Peers::publish()
 PortState Peers::flow_port_state(const Tunnel& tunnel) const
 {
     PortState state{"up", "flow", ""};
-    if (peers_.empty()) {
+    if (tunnel.nva && !config_->nvas.empty() && !overlay_.directory()->complete) {
+        return {"waiting", "flow", "no NVA has told this host its networks yet: see ovs-appctl -t hvagent nva/show"};
+    }
+    if (tunnel.nva && config_->nvas.empty()) {
+        return {"waiting", "flow", "options:nvo3_vnis=nva needs other_config:nvo3-nva, the NVAs that tell which networks there are"};
+    }
+    if (peers_.empty() && !tunnel.nva) {
         return {"waiting", "flow", "no other port names a peer that remote_ip=flow could reach"};
     }
-    const auto channels = channels_of(tunnel, DirectoryView());
+    const auto channels = channels_of(tunnel, *overlay_.directory());
     for (const auto& [remote, peer] : peers_) {
+        if (tunnel.nva && std::ranges::find(peer->config().ports, tunnel.port) == peer->config().ports.end()) {
+            continue;       // no member of its networks
+        }
         const PortState& one = peer->port_state(tunnel.port, channels);
         if (one.state != "up" && state.state == "up") {
             state.state = "waiting";
@@ -86,7 +117,7 @@ std::map<std::string, PortState> Peers::port_states() const
     }
     for (const Tunnel& tunnel : config_->tunnels) {
         auto peer = peers_.find(tunnel.remote);
-        states[tunnel.port] = tunnel.flow_remote || peer == peers_.end() ? flow_port_state(tunnel) : peer->second->port_state(tunnel.port, channels_of(tunnel, DirectoryView()));
+        states[tunnel.port] = tunnel.flow_remote || peer == peers_.end() ? flow_port_state(tunnel) : peer->second->port_state(tunnel.port, channels_of(tunnel, *overlay_.directory()));
     }
     for (const Problem& problem : config_->problems) {
         if (!problem.port.empty()) {
@@ -128,6 +159,9 @@ AgentView Peers::view() const
     for (const auto& [remote, peer] : peers_) {
         view.peers.push_back(peer->view());
     }
+    view.directory_problems = directory_problems_;
+    view.networks = networks_;
+    overlay_.fill(view);
     return view;
 }
 

@@ -7,22 +7,12 @@
 #include <sstream>
 
 #include "esp/sa.h"
+#include "hvagent/show_json.h"
 
 namespace nvo3::agent {
 namespace {
 
 using nlohmann::json;
-
-int64_t seconds(TimePoint from, TimePoint to)
-{
-    return std::chrono::duration_cast<std::chrono::seconds>(to - from).count();
-}
-
-// Names and texts of peers may hold anything: octets that are not UTF-8 are replaced.
-std::string dump(const json& value)
-{
-    return value.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
-}
 
 json to_json(const SaView& sa, TimePoint now)
 {
@@ -114,6 +104,9 @@ std::string show_peers(const AgentView& view, bool as_json)
                 value["problems"].push_back({{"text", *text}});
             }
         }
+        for (const std::string& text : view.directory_problems) {
+            value["problems"].push_back({{"text", text}});
+        }
         for (const Problem& problem : view.problems) {
             json entry{{"text", problem.text}};
             if (!problem.port.empty()) {
@@ -137,6 +130,9 @@ std::string show_peers(const AgentView& view, bool as_json)
     }
     for (const Problem& problem : view.problems) {
         out << "problem: " << (problem.port.empty() ? "" : "port " + problem.port + ": ") << problem.text << "\n";
+    }
+    for (const std::string& text : view.directory_problems) {
+        out << "problem: " << text << "\n";
     }
     for (const PeerView& peer : view.peers) {
         print_peer(out, peer, view.now);
@@ -196,14 +192,6 @@ std::string show_throttle(const AgentView& view, bool as_json)
     }
     out << "VM events: not throttled, as no libvirt (role hypervisor) is configured\n";
     return out.str();
-}
-
-std::string show_tsis(bool as_json)
-{
-    if (as_json) {
-        return dump({{"tsis", json::array()}, {"note", "no libvirt (role hypervisor) is configured"}});
-    }
-    return "no tenant system interfaces, as no libvirt (role hypervisor) is configured\n";
 }
 
 std::string show_audit(const std::vector<std::string>& lines, bool as_json)

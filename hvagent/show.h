@@ -16,7 +16,10 @@ namespace nvo3::agent {
 std::string show_peers(const AgentView&, bool json);
 std::string show_sas(const AgentView&, bool json);
 std::string show_throttle(const AgentView&, bool json);
-std::string show_tsis(bool json);
+std::string show_nvas(const AgentView&, bool json);
+std::string show_vns(const AgentView&, bool json);
+std::string show_groups(const AgentView&, bool json);
+std::string show_tsis(const AgentView&, bool json);
 // 'lines' are JSON objects, oldest first.
 std::string show_audit(const std::vector<std::string>& lines, bool json);
 

@@ -8,6 +8,7 @@
 #define HVAGENT_VIEW_H
 
 #include <chrono>
+#include <compare>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -15,7 +16,10 @@
 #include <vector>
 
 #include "base/ip_address.h"
+#include "base/mac_address.h"
+#include "hvagent/directory.h"
 #include "hvagent/keying.h"
+#include "hvagent/network_view.h"
 
 namespace nvo3::agent {
 
@@ -40,6 +44,49 @@ struct PeerView {
     std::vector<ChannelView> channels;
 };
 
+// One entry of other_config:nvo3-nva.
+struct NvaEndpointView {
+    std::string endpoint;           // address and port
+    std::string name;               // as it was authenticated last; empty: never
+    bool in_use = false;
+    std::string error;              // why not, a sentence; empty: not tried
+};
+struct NvaView {
+    std::vector<NvaEndpointView> list;
+    std::optional<SessionView> session;
+    uint64_t sessions = 0;          // opened since the agent started
+};
+
+// An underlay multicast address of a network.
+struct GroupId {
+    base::Vni vni{0};
+    base::IpAddress address;
+    auto operator<=>(const GroupId&) const = default;
+};
+std::string to_string(const GroupId&);
+
+struct GroupView {
+    GroupId id;
+    uint32_t epoch = 0;             // 0: no key was told yet
+    esp::Cipher cipher{};
+    std::vector<std::string> senders;       // whose SAs the switch has, of this epoch; sorted
+    size_t former = 0;              // SAs of former epochs or senders, for packets under way
+    base::Spi spi{0};               // that this host sends with; 0: none
+    std::string state;              // "sending", "activating", "waiting"
+    std::string error;              // a sentence; empty: none
+};
+
+// A tenant system interface.
+struct TsiView {
+    std::string port;
+    std::string vn;                 // as configured
+    std::optional<base::Vni> vni;   // if the directory has it
+    base::MacAddress mac;
+    std::vector<base::IpAddress> addresses;
+    std::string state;              // "announced", "waiting", "refused", "elsewhere"
+    std::string reason;             // a sentence; empty: none
+};
+
 struct AgentView {
     TimePoint now;
     bool switch_up = false;
@@ -51,6 +98,12 @@ struct AgentView {
     std::vector<Problem> problems;  // of the configuration
     std::vector<PeerView> peers;
     uint64_t control_rate = 0, control_burst = 0;
+    NvaView nva;
+    std::vector<std::string> directory_problems;    // of what the NVA told
+    std::vector<std::string> multicast_problems;    // of joining underlay groups
+    std::shared_ptr<const NetworkView> networks = std::make_shared<const NetworkView>();
+    std::vector<GroupView> groups;
+    std::vector<TsiView> tsis;
 };
 
 // What Interface status shows of a port.

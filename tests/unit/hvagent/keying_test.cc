@@ -704,5 +704,50 @@ TEST(Limits, RowsOfPolicy)
     }
 }
 
+// As the directory tells of networks one by one, after the switch came up.
+TEST_F(KeyingTest, ChannelsThatComeLaterAdoptWhatTheSwitchHas)
+{
+    connect();
+    const std::set<ChannelId> both{kBlue, kRed};
+    std::vector<Keying::LiveSa> live{{SaDirection::inbound, kRed, base::Spi(0x700), esp::Cipher::aes128gcm, 4, 10s},
+                                     {SaDirection::inbound, kRed, base::Spi(0x701), esp::Cipher::aes128gcm, 5, 5s},
+                                     {SaDirection::outbound, kRed, base::Spi(0x702), esp::Cipher::aes128gcm, 5, 5s},
+                                     {SaDirection::outbound, {base::Encap::geneve, base::Vni(9)}, base::Spi(0x703), esp::Cipher::aes128gcm, 1, 5s}};
+    for (const Keying::LiveSa& sa : live) {
+        a.installed.push_back({sa.direction, {sa.channel, sa.spi, sa.cipher, sa.generation, {}, 0}, 0});
+    }
+    b.keying.session_down(1, now);      // nothing is agreed anew
+    a.keying.session_down(1, now);
+    configure(a, both);
+    a.keying.adopt(live, now);
+    settle();
+    EXPECT_EQ(a.count(SaDirection::inbound, kRed), 2u);
+    EXPECT_EQ(a.only(SaDirection::outbound, kRed).spi, base::Spi(0x702));
+    EXPECT_TRUE(a.keying.health(kRed)->works);
+    EXPECT_EQ(a.count(SaDirection::outbound, {base::Encap::geneve, base::Vni(9)}), 0u) << "of no channel";
+    // And what comes of a session replaces it.
+    configure(b, both);
+    connect(2);
+    EXPECT_NE(a.only(SaDirection::outbound, kRed).spi, base::Spi(0x702));
+}
+
+// A hundred peers with ten networks each, at the default rate of 400 messages at once for each
+// session: no message has to wait.
+TEST_F(KeyingTest, NetworksOfADirectoryComeUpWithinTheBurst)
+{
+    std::set<ChannelId> ids;
+    for (uint32_t vni = 1; vni <= 10; vni++) {
+        ids.insert({base::Encap::geneve, base::Vni(vni)});
+    }
+    configure(a, ids);
+    configure(b, ids);
+    connect();
+    for (const ChannelId& id : ids) {
+        EXPECT_TRUE(a.keying.health(id)->works && b.keying.health(id)->works);
+    }
+    EXPECT_EQ(a.offers, 10u);
+    EXPECT_EQ(a.requests, 0u);
+}
+
 }  // namespace
 }  // namespace nvo3::agent

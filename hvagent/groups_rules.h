@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Times and bounds of groups.
+//
+// Place: internal to groups.cc and groups_exchange.cc.
+#ifndef HVAGENT_GROUPS_RULES_H
+#define HVAGENT_GROUPS_RULES_H
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include "hvagent/keying_rules.h"
+
+namespace nvo3::agent {
+
+// Of 32-bit sequence numbers (RFC 9838 forbids ESN): another SA at half of them, none
+// is used twice.
+inline constexpr uint64_t kSoftPackets = uint64_t{1} << 31;
+inline constexpr uint64_t kHardPackets = (uint64_t{1} << 32) - 1;
+
+inline constexpr auto kGrantTimeout = 10s;
+inline constexpr auto kRefusedRetry = 30s;
+inline constexpr auto kInstallRetry = 5s;
+// A list of senders may have left the NVA before our grant did.
+inline constexpr auto kUnnamedLimit = 10s;
+// No confused NVA shall have the switch filled, or stop a group for days.
+inline constexpr size_t kMaxSenders = 4096;
+inline constexpr std::chrono::milliseconds kMaxDelay = 10min;
+
+}  // namespace nvo3::agent
+
+#endif
