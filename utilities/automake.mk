@@ -12,9 +12,11 @@ EXTRA_DIST += \
 	utilities/lab/__init__.py \
 	utilities/lab/__main__.py \
 	utilities/lab/capture.py \
+	utilities/lab/daemons.py \
 	utilities/lab/host.py \
 	utilities/lab/lab.py \
 	utilities/lab/net.py \
+	utilities/lab/nva.py \
 	utilities/lab/pcap.py \
 	utilities/lab/pki.py \
 	utilities/lab/process.py \

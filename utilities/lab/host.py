@@ -2,12 +2,10 @@
 """A host: a namespace with ovsdb-server, ovs-vswitchd and hvagent of its own."""
 
 import json
-import os
-import pathlib
 import re
-import signal
 
 from . import net
+from .daemons import Daemons
 from .process import LabError, run, wait_until
 
 # The order in which they start; pid files and control sockets bear the same names.
@@ -15,24 +13,15 @@ DAEMONS = ("ovsdb-server", "ovs-vswitchd", "hvagent")
 UPLINK = "eth0"
 
 
-class Host:
+class Host(Daemons):
     """Host `number` of a lab. Directories: run, log, db, pki below `directory`."""
 
     def __init__(self, name, number, programs, prefix, directory, datapath="nvo3"):
-        self.name = name
+        super().__init__(name, prefix + name, programs, directory)
         self.number = number
-        self.ns = prefix + name
         self.ipv4 = f"172.31.0.{number}"
         self.ipv6 = f"fd31::{number}"
         self.datapath = datapath
-        self.directory = pathlib.Path(directory)
-        self.rundir = self.directory / "run"
-        self.logdir = self.directory / "log"
-        self.dbdir = self.directory / "db"
-        self.pkidir = self.directory / "pki"
-        self._programs = programs
-        self.env = dict(os.environ, OVS_RUNDIR=str(self.rundir), OVS_LOGDIR=str(self.logdir), OVS_DBDIR=str(self.dbdir),
-                        OVS_SYSCONFDIR=str(self.directory), PATH=f"{programs.path}:{os.environ.get('PATH', '')}")
 
     # ---- Daemons ----
 
@@ -40,50 +29,22 @@ class Host:
         """Starts a daemon that does not run, and returns when it answers; a switch gets its underlay addresses back."""
         if self.pid(daemon):
             return
-        for directory in (self.rundir, self.logdir, self.dbdir, self.pkidir):
-            directory.mkdir(parents=True, exist_ok=True)
-        common = ["--detach", "--no-chdir", "--pidfile", "--log-file", "-vconsole:off"]
+        self.make_directories()
         database = f"unix:{self.rundir}/db.sock"
         if daemon == "ovsdb-server":
             file = self.dbdir / "conf.db"
             if not file.exists():
                 run([self._programs.ovsdb_tool, "create", file, self._programs.schema], env=self.env)
-            argv = [self._programs.ovsdb_server, file, f"--remote=p{database}", *common]
+            argv = [self._programs.ovsdb_server, file, f"--remote=p{database}"]
         elif daemon == "ovs-vswitchd":
-            argv = [self._programs.vswitchd, database, "--disable-system", *common]
+            argv = [self._programs.vswitchd, database, "--disable-system"]
         else:
-            argv = [self._programs.hvagent, *common, database]
-        run(net.inside(self.ns) + argv, env=dict(self.env, **(environment or {})))
+            argv = [self._programs.hvagent, database]
+        self.launch(argv, environment)
         if daemon == "ovsdb-server":
             self.vsctl("--no-wait", "init")
         elif daemon == "ovs-vswitchd" and self.vsctl("--if-exists", "get", "Bridge", "br-phy", "name"):
             self.set_underlay_addresses()
-
-    def pid(self, daemon):
-        """Process id of a daemon of this host that runs, or None."""
-        try:
-            pid = int((self.rundir / f"{daemon}.pid").read_text())
-            state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except (OSError, ValueError):
-            return None
-        return pid if state != "Z" else None
-
-    def stop(self, daemon, number=signal.SIGTERM, timeout=10):
-        """Ends a daemon by a signal and waits until it is gone; one that does not run is fine."""
-        pid = self.pid(daemon)
-        if pid is None:
-            return
-        os.kill(pid, number)
-        try:
-            wait_until(lambda: self.pid(daemon) is None, f"{daemon} of {self.name} has ended", timeout, interval=0.02)
-        except LabError:
-            if number == signal.SIGKILL:
-                raise
-            self.stop(daemon, signal.SIGKILL)
-
-    def kill(self, daemon):
-        """kill -9."""
-        self.stop(daemon, signal.SIGKILL)
 
     # ---- Configuration ----
 
@@ -123,28 +84,12 @@ class Host:
 
     # ---- Questions ----
 
-    def run(self, *argv, **options):
-        """A command in this host's namespace, with its Open vSwitch directories."""
-        return run(net.inside(self.ns) + [str(a) for a in argv], env=self.env, **options)
-
     def vsctl(self, *argv, timeout=15):
         """ovs-vsctl; returns what it prints."""
         return run([self._programs.vsctl, f"--timeout={timeout}", *argv], env=self.env, timeout=timeout + 5).stdout.strip()
 
     def ofctl(self, *argv):
         return run([self._programs.ofctl, *argv], env=self.env).stdout.strip()
-
-    def appctl(self, *argv, target="ovs-vswitchd", check=True):
-        """ovs-appctl; returns what it prints."""
-        done = run([self._programs.appctl, "-T", "10", "-t", target, *argv], env=self.env, check=check)
-        return done.stdout.strip() if check else (done.stdout + done.stderr).strip()
-
-    def appctl_json(self, *argv, target="ovs-vswitchd"):
-        text = self.appctl(*argv, "json", target=target)
-        try:
-            return json.loads(text)
-        except ValueError:
-            raise LabError(f"'{' '.join(argv)} json' of {target} on {self.name} printed no JSON: {text[:200]!r}") from None
 
     def interface(self, port, column):
         """A map column of an Interface (status, statistics, options) as a dict of strings."""
@@ -163,7 +108,9 @@ class Host:
         """Names of this host's tunnel ports."""
         if "br-int" not in self.vsctl("list-br").split():
             return []
-        return sorted((p for p in self.vsctl("list-ports", "br-int").split() if re.fullmatch(r"tun\d+", p)), key=lambda p: int(p[3:]))
+        ports = self.vsctl("list-ports", "br-int").split()
+        return sorted((p for p in ports if re.fullmatch(r"tun\d+", p)), key=lambda p: int(p[3:])) + \
+            sorted(p for p in ports if p in ("nvo3-geneve", "nvo3-vxlan"))
 
     def tunnel_state(self, port):
         """nvo3_state of a tunnel port, or '' while the switch has not said any."""
@@ -189,10 +136,6 @@ class Host:
     def sas(self):
         """The switch's security associations, a dict each: direction (in, out), spi (int), remote_ip, encap, vni, cipher, ..."""
         return [dict(sa, spi=int(sa["spi"], 16), direction=sa["direction"].removesuffix("bound")) for sa in self.appctl_json("nvo3/sa-list")]
-
-    def log(self, daemon):
-        """Text of a daemon's log."""
-        return (self.logdir / f"{daemon}.log").read_text(errors="replace")
 
     def audit(self):
         """The agent's audit log, a dict per event."""

@@ -11,8 +11,9 @@ import signal
 from . import net
 from .capture import Capture
 from .host import DAEMONS, Host
+from .nva import Nva
 from .pki import Pki
-from .process import LabError, wait_until
+from .process import LabError, run, wait_until
 from .programs import Programs
 from .vm import Vm
 
@@ -35,11 +36,18 @@ class Plan:
     level: str | None = None        # security_level of all tunnels
     prefix: str = ""                # of namespace names, so that labs do not clash
     datapath: str = "nvo3"
+    nva: int = 0                    # how many nvo3-nva; 0: tunnels are configured by hand
+    stores: int = 1                 # servers of the NVA's store: 1, or 3 for a cluster
+    vns: int = 1                    # virtual networks, with an NVA
+    multicast: bool = True          # the underlay carries multicast, with an NVA
     builddir: str | None = None
 
     def check(self):
         if not 1 <= self.hosts <= 64 or not 0 <= self.vms <= 200:
             raise LabError(f"{self.hosts} hosts and {self.vms} VMs: 1 to 64 hosts and 0 to 200 VMs are possible")
+        if not 0 <= self.nva <= 8 or self.stores not in (1, 3) or not 1 <= self.vns <= 64 or (self.vns > 1 and not self.nva):
+            raise LabError(f"{self.nva} NVAs, {self.stores} stores and {self.vns} networks: 0 to 8 NVAs, 1 or 3 stores and 1 to 64 "
+                           "networks are possible, more than one network only with an NVA")
         for name, value, values in (("underlay", self.underlay, ("afpacket", "afxdp")), ("encap", self.encap, ("geneve", "vxlan"))):
             if value not in values:
                 raise LabError(f"{name} '{value}' is not known: use {' or '.join(values)}")
@@ -48,8 +56,9 @@ class Plan:
 class Lab:
     """Made by up(), removed by down(); as a context manager both. Lab.load() finds one that is up."""
 
-    def __init__(self, plan=None, *, directory=DEFAULT_DIRECTORY, tunnel_options=None, say=lambda text: None, removal=False, **values):
+    def __init__(self, plan=None, *, directory=DEFAULT_DIRECTORY, tunnel_options=None, serves=None, say=lambda text: None, removal=False, **values):
         """`values` are those of Plan. `tunnel_options(host, peer)` gives further options of a tunnel, and None for no tunnel.
+        `serves(host, vni)` says, with an NVA, whether a host is a member of a network; without it all are.
 
         `removal`: only down() will be called, which needs no program of the build.
         """
@@ -58,15 +67,22 @@ class Lab:
         self.directory = pathlib.Path(directory)
         self.programs = Programs.find(self.plan.builddir, needed=not removal)
         self.pki = Pki(self.programs, self.directory / "ca")
+        self.store_pki = Pki(self.programs, self.directory / "store-ca")
         self.underlay_ns = self.plan.prefix + "nvo3-underlay"
         self._say = say
         self._tunnel_options = tunnel_options or (lambda host, peer: {})
+        self._serves = serves or (lambda host, vni: True)
         self.hosts = {f"hv{n}": Host(f"hv{n}", n, self.programs, self.plan.prefix, self.directory / f"hv{n}", self.plan.datapath)
                       for n in range(1, self.plan.hosts + 1)}
         self.vms = {}
         for n in range(1, self.plan.vms + 1):
             host = self.hosts[f"hv{(n - 1) % self.plan.hosts + 1}"]
-            self.vms[f"vm{n}"] = Vm(f"vm{n}", n, host, self.plan.prefix)
+            # The hosts in turn, then the networks in turn.
+            network = (n - 1) // self.plan.hosts % self.plan.vns
+            self.vms[f"vm{n}"] = Vm(f"vm{n}", n, host, self.plan.prefix, VNI + network, network)
+        nodes = max(self.plan.nva, self.plan.stores) if self.plan.nva else 0
+        self.nvas = {f"nva{n}": Nva(f"nva{n}", n, self.plan.stores, self.programs, self.plan.prefix, self.directory / f"nva{n}")
+                     for n in range(1, nodes + 1)}
 
     @classmethod
     def load(cls, directory=DEFAULT_DIRECTORY, **options):
@@ -92,6 +108,8 @@ class Lab:
         self._make_underlay()
         if self.protected:
             self.pki.init()
+        if self.plan.nva:
+            self._make_nvas()
         for host in self.hosts.values():
             self._make_host(host)
         for host in self.hosts.values():
@@ -99,6 +117,8 @@ class Lab:
                 self._make_tunnel(host, peer)
         for vm in self.vms.values():
             vm.start(FALLBACK_MTU[self.plan.ipv6])
+            if self.plan.nva:
+                vm.join(f"vn{vm.vni}")
         if wait and self.protected:
             self.wait_tunnels()
             self.set_vm_mtu()
@@ -108,6 +128,9 @@ class Lab:
         for host in self.hosts.values():
             for daemon in reversed(DAEMONS):
                 host.stop(daemon)
+        for nva in self.nvas.values():
+            nva.stop("nvo3-nva")
+            nva.stop("ovsdb-server")
         for ns in self.namespaces():
             net.delete_namespace(ns)
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -130,7 +153,7 @@ class Lab:
         return self.plan.datapath == "nvo3"
 
     def namespaces(self):
-        return [vm.ns for vm in self.vms.values()] + [host.ns for host in self.hosts.values()] + [self.underlay_ns]
+        return [vm.ns for vm in self.vms.values()] + [host.ns for host in self.hosts.values()] + [nva.ns for nva in self.nvas.values()] + [self.underlay_ns]
 
     def _check_free(self):
         taken = [ns for ns in self.namespaces() if net.exists(ns)]
@@ -148,6 +171,50 @@ class Lab:
         net.veth(ns, interface, self.underlay_ns, name)
         net.ip(self.underlay_ns, f"link set {name} master {BRIDGE}")
 
+    def networks(self):
+        """VNIs of the virtual networks."""
+        return range(VNI, VNI + self.plan.vns)
+
+    def _make_nvas(self):
+        self.store_pki.init()
+        nodes = list(self.nvas.values())
+        for node in nodes:
+            self._say(f"NVA {node.name}: " + ", ".join(d for d, last in (("ovsdb-server", self.plan.stores), ("nvo3-nva", self.plan.nva))
+                                                      if node.number <= last))
+            net.add_namespace(node.ns)
+            self.add_underlay_port(node.ns, "eth0", node.name)
+            node.configure()
+            node.make(self.pki, self.store_pki)
+        key = run(["openssl", "rand", "-hex", "32"]).stdout
+        for node in nodes:
+            file = node.pkidir / "group.key"
+            file.touch(mode=0o600)
+            file.write_text(key)
+            if node.number <= self.plan.stores:
+                node.start("ovsdb-server")
+        if self.plan.stores > 1:
+            for node in nodes[:self.plan.stores]:
+                node.wait_cluster()
+        self._describe(nodes[0])
+        for node in nodes[:self.plan.nva]:
+            node.start("nvo3-nva")
+
+    def _describe(self, node):
+        """Tells the store what there is to be."""
+        commands = ["init"]
+        for host in self.hosts.values():
+            commands += ["--", "nve-add", host.name, *([host.ipv6] if self.plan.ipv6 else [host.ipv4, host.ipv6])]
+        for vni in self.networks():
+            level = [f"--level={self.plan.level}"] if self.plan.level else []
+            commands += ["--", *level, f"--encap={self.plan.encap}", "vn-add", f"vn{vni}", vni]
+            members = [host.name for host in self.hosts.values() if self._serves(host, vni)]
+            if members:
+                commands += ["--", "vn-join", f"vn{vni}", *members]
+            if self.plan.multicast:
+                number = vni - VNI + 1
+                commands += ["--", "group-add", f"vn{vni}", f"ff0e::31:{number}" if self.plan.ipv6 else f"239.31.0.{number}"]
+        node.ctl(*commands)
+
     def _make_host(self, host):
         self._say(f"host {host.name}: ovsdb-server, ovs-vswitchd{', hvagent' if self.protected else ''}")
         net.add_namespace(host.ns)
@@ -159,10 +226,13 @@ class Lab:
             host.set_certificate(*self.pki.give(host.name, host.pkidir))
             if self.plan.ipv6:
                 host.vsctl("set", "Open_vSwitch", ".", 'other_config:nvo3-listen="[::]:6652"')
+            if self.plan.nva:
+                addresses = [nva.ipv6 if self.plan.ipv6 else nva.ipv4 for nva in list(self.nvas.values())[:self.plan.nva]]
+                host.vsctl("set", "Open_vSwitch", ".", f'other_config:nvo3-nva="{" ".join(addresses)}"')
             host.start("hvagent")
 
     def _make_tunnel(self, host, peer):
-        options = self._tunnel_options(host, peer) if host is not peer else None
+        options = self._tunnel_options(host, peer) if host is not peer and not self.plan.nva else None
         if options is None:
             return
         address = peer.ipv6 if self.plan.ipv6 else peer.ipv4
@@ -175,6 +245,9 @@ class Lab:
 
     def wait_tunnels(self, timeout=30):
         """Waits until every tunnel of every host is up."""
+        if self.plan.nva:
+            for host in self.hosts.values():
+                wait_until(lambda: host.tunnels(), f"hvagent of {host.name} has made its tunnel port", timeout)
         for host in self.hosts.values():
             for port in host.tunnels():
                 host.wait_tunnel(port, timeout=timeout)
@@ -196,20 +269,20 @@ class Lab:
     def place(self, name):
         """The Host or Vm of a name."""
         try:
-            return {**self.hosts, **self.vms}[name]
+            return {**self.hosts, **self.nvas, **self.vms}[name]
         except KeyError:
-            raise LabError(f"there is no {name}: there are {', '.join([*self.hosts, *self.vms])}") from None
+            raise LabError(f"there is no {name}: there are {', '.join([*self.hosts, *self.nvas, *self.vms])}") from None
 
     def wait_all_reach(self, timeout=20):
-        """Waits until every VM reaches every other."""
-        pairs = {(a, b) for a in self.vms.values() for b in self.vms.values() if a is not b}
+        """Waits until every VM reaches every other of its network."""
+        pairs = {(a, b) for a in self.vms.values() for b in self.vms.values() if a is not b and a.vni == b.vni}
 
         def try_again():
             for pair in list(pairs):
                 if pair[0].ping(pair[1]):
                     pairs.discard(pair)
             return not pairs
-        wait_until(try_again, lambda: "all VMs reach each other; missing: "
+        wait_until(try_again, lambda: "all VMs reach those of their network; missing: "
                    + ", ".join(sorted(f"{a.name}->{b.name}" for a, b in pairs)), timeout)
 
     def kill_all(self, daemon):

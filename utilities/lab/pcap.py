@@ -10,7 +10,8 @@ import struct
 
 from .process import LabError
 
-CONTROL_PORT = 6652
+CONTROL_PORTS = (6652, 6654)     # between hosts, with an NVA
+STORE_PORTS = (6641, 6644)      # OVSDB between NVAs and servers of the store, RAFT between these
 ESP_PORTS = (4500, 4501)
 MARKER_ETHERTYPE = 0x88B5   # IEEE 802 local experimental: the end marker of Capture
 # Echo and the like are missing on purpose; 130-132 and 143 are multicast listeners, 133-137 neighbour discovery.
@@ -18,7 +19,8 @@ HOUSEKEEPING_ICMPV6 = frozenset({130, 131, 132, 133, 134, 135, 136, 137, 143})
 
 KINDS = {
     "esp": "ESP in UDP (4500 Geneve, 4501 VXLAN)",
-    "control": f"control, TLS on TCP {CONTROL_PORT}",
+    "control": "control, TLS on TCP 6652 and 6654",
+    "store": "store of the NVA, TLS on TCP 6641 and 6644",
     "neighbour": "ARP, neighbour and multicast discovery",
     "other": "anything else",
 }
@@ -82,11 +84,14 @@ def classify(frame):
         protocol, payload = _ipv4(payload[8:])
     elif (protocol, payload[:2]) == (58, b"\x01\x04"):
         protocol, payload = _ipv6(payload[8:])
+    if protocol == 2:       # IGMP
+        return "neighbour"
     if len(payload) < 12:
         return "other"
     source, destination = struct.unpack("!HH", payload[:4])
-    if protocol == 6 and CONTROL_PORT in (source, destination):
-        return "control"
+    for kind, ports in (("control", CONTROL_PORTS), ("store", STORE_PORTS)):
+        if protocol == 6 and (source in ports or destination in ports):
+            return kind
     # Four zero octets after the UDP header would be the non-ESP marker (RFC 3948); SPIs below 256 are reserved.
     if protocol == 17 and destination in ESP_PORTS and int.from_bytes(payload[8:12], "big") >= 256:
         return "esp"

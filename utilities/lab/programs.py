@@ -20,6 +20,8 @@ class Programs:
 
     vswitchd: str
     hvagent: str
+    nva: str
+    nvactl: str
     ovsdb_server: str
     ovsdb_tool: str
     vsctl: str
@@ -27,6 +29,7 @@ class Programs:
     ofctl: str
     pki: str
     schema: str
+    nva_schema: str
     path: str
 
     @staticmethod
@@ -48,8 +51,9 @@ def _built(builddir):
     makefile = builddir / "Makefile"
     match = re.search(r"^OVS_BUILD = (.+)$", makefile.read_text() if makefile.exists() else "", re.MULTILINE)
     ovs = pathlib.Path(match.group(1)) if match else builddir / "ovs"
-    parts = [builddir / "ovs-ext/vswitchd", builddir / "hvagent", TOP / "utilities", ovs / "utilities", ovs / "ovsdb"]
-    return Programs(vswitchd=str(parts[0] / "ovs-vswitchd"), hvagent=str(parts[1] / "hvagent"), pki=str(parts[2] / "nvo3-pki"),
+    parts = [builddir / "ovs-ext/vswitchd", builddir / "hvagent", builddir / "nva", TOP / "utilities", ovs / "utilities", ovs / "ovsdb"]
+    return Programs(vswitchd=str(parts[0] / "ovs-vswitchd"), hvagent=str(parts[1] / "hvagent"), pki=str(TOP / "utilities/nvo3-pki"),
+                    nva=str(builddir / "nva/nvo3-nva"), nvactl=str(builddir / "nva/nvo3-nvactl"), nva_schema=str(TOP / "nva/nvo3.ovsschema"),
                     ovsdb_server=str(ovs / "ovsdb/ovsdb-server"), ovsdb_tool=str(ovs / "ovsdb/ovsdb-tool"),
                     vsctl=str(ovs / "utilities/ovs-vsctl"), appctl=str(ovs / "utilities/ovs-appctl"),
                     ofctl=str(ovs / "utilities/ovs-ofctl"), schema=str(ovs / "vswitchd/vswitch.ovsschema"),
@@ -59,8 +63,9 @@ def _built(builddir):
 def _installed():
     switch = next((d for d in SWITCH_DIRECTORIES if os.path.exists(f"{d}/ovs-vswitchd")), None)
     which = {name: shutil.which(name) or "" for name in
-             ("hvagent", "ovsdb-server", "ovsdb-tool", "ovs-vsctl", "ovs-appctl", "ovs-ofctl", "nvo3-pki")}
+             ("hvagent", "nvo3-nva", "nvo3-nvactl", "ovsdb-server", "ovsdb-tool", "ovs-vsctl", "ovs-appctl", "ovs-ofctl", "nvo3-pki")}
     return Programs(vswitchd=f"{switch}/ovs-vswitchd" if switch else "", hvagent=which["hvagent"], pki=which["nvo3-pki"],
+                    nva=which["nvo3-nva"], nvactl=which["nvo3-nvactl"], nva_schema="/usr/share/openvswitch/nvo3.ovsschema",
                     ovsdb_server=which["ovsdb-server"], ovsdb_tool=which["ovsdb-tool"], vsctl=which["ovs-vsctl"],
                     appctl=which["ovs-appctl"], ofctl=which["ovs-ofctl"],
                     schema="/usr/share/openvswitch/vswitch.ovsschema", path=switch or "")

@@ -10,16 +10,18 @@ import time
 
 from . import net
 from .host import DAEMONS
-from .lab import DEFAULT_DIRECTORY, VNI, Lab, Plan
+from .lab import DEFAULT_DIRECTORY, Lab, Plan
 from .process import LabError
 from .vm import Vm
 
 EPILOG = """\
 names: host N is hvN, underlay 172.31.0.N/24 and fd31::N/64 on br-phy, integration bridge br-int, tunnel port to host M tunM;
-       VM N is vmN, 10.50.0.N/24 in VNI 5001
+       VM N is vmN, 10.50.0.N/24 in VNI 5001; with --vns, network K is vn5000+K and its VMs are in 10.50.K-1.0/24;
+       with --nva, NVA N is nvaN, 172.31.0.200+N, and nvo3-geneve (or nvo3-vxlan) is the tunnel port to all hosts
 
 examples:
   nvo3-sandbox                                   two hosts, two VMs, a tunnel, and a look at the wire
+  nvo3-sandbox up --nva --hosts 3 --vns 2         the same by an NVA: no tunnel is configured on a host
   nvo3-sandbox status
   nvo3-sandbox exec vm1 ping 10.50.0.2
   nvo3-sandbox exec hv1 ovs-appctl nvo3/show
@@ -29,14 +31,23 @@ examples:
 LOOK_AROUND = """\
 Look around:
     {command} status                                         what runs, in one table
-    {command} exec hv1 ovs-vsctl get interface tun2 status   state, peer, overhead, MTU
     {command} exec hv1 ovs-appctl nvo3/show                  the tunnels; nvo3/sa-list, nvo3/counters
     {command} exec hv1 ovs-appctl -t hvagent peer/show       the sessions; sa/show, audit/show
     {command} exec hv1 ovs-appctl -t hvagent peer/rekey hv2  new keys, no packet lost
     {command} exec vm1 ping {address}
     {command} capture 5 underlay.pcap                        what an outsider sees
-    {command} down                                           remove all of it
+{more}    {command} down                                           remove all of it
 Logs: {directory}/hv1/log"""
+
+
+LOOK_AROUND_TUNNEL = """\
+    {command} exec hv1 ovs-vsctl get interface tun2 status   state, peer, overhead, MTU
+"""
+LOOK_AROUND_NVA = """\
+    {command} exec nva1 nvo3-nvactl status                   networks, hosts, groups; mapping-list, vn-list, nve-list
+    {command} exec nva1 nvo3-nvactl vn-leave vn5001 hv2      hv2 serves the network no more: its VMs are cut off at once
+    {command} exec hv1 ovs-appctl -t hvagent nva/show        what the NVA told; vn/show, group/show, tsi/show
+"""
 
 
 def say(text):
@@ -61,11 +72,18 @@ def _parse(argv):
 
     up = commands.add_parser("up", parents=[common], help="make the sandbox and show that it works (the default)")
     up.add_argument("--hosts", type=int, default=2, metavar="N", help="number of hosts (default 2)")
-    up.add_argument("--vms", type=int, default=2, metavar="N", help="number of VMs, spread over the hosts (default 2)")
+    up.add_argument("--vms", type=int, metavar="N",
+                    help="number of VMs, spread over the hosts (default 2, with --nva one per host and network)")
     up.add_argument("--underlay", choices=("afpacket", "afxdp"), default="afpacket", help="how the switch reads the underlay")
     up.add_argument("--encap", choices=("geneve", "vxlan"), default="geneve", help="kind of tunnels")
     up.add_argument("--ipv6", action="store_true", help="tunnels over IPv6")
     up.add_argument("--level", choices=("integrity", "confidential", "high"), help="security_level of the tunnels")
+    up.add_argument("--nva", type=int, nargs="?", const=1, default=0, metavar="N",
+                    help="N NVAs (default 1) tell the hosts who serves which network; nothing is configured per pair of hosts")
+    up.add_argument("--stores", type=int, choices=(1, 3), default=1, help="servers of the NVA's store; 3 form a cluster")
+    up.add_argument("--vns", type=int, default=1, metavar="M", help="number of virtual networks (default 1; more need --nva)")
+    up.add_argument("--no-multicast", dest="multicast", action="store_false",
+                    help="with --nva: the underlay has no multicast, each broadcast goes to every member by itself")
     up.add_argument("--prefix", default="", help="put before the names of all network namespaces")
     up.set_defaults(function=command_up)
 
@@ -88,8 +106,10 @@ def _parse(argv):
 
 
 def command_up(options):
-    plan = Plan(hosts=options.hosts, vms=options.vms, underlay=options.underlay, encap=options.encap, ipv6=options.ipv6,
-                level=options.level, prefix=options.prefix, builddir=os.environ.get("NVO3_BUILDDIR"))
+    vms = options.vms if options.vms is not None else options.hosts * options.vns if options.nva else 2
+    plan = Plan(hosts=options.hosts, vms=vms, underlay=options.underlay, encap=options.encap, ipv6=options.ipv6,
+                level=options.level, prefix=options.prefix, nva=options.nva, stores=options.stores, vns=options.vns,
+                multicast=options.multicast, builddir=os.environ.get("NVO3_BUILDDIR"))
     plan.check()
     lab = _existing(options.dir, plan)
     if lab is None:
@@ -128,7 +148,7 @@ def _prove(lab):
         say("==> Fewer than two VMs: nothing to ping")
         return 0
     first = vms[0]
-    second = next((vm for vm in vms if vm.host is not first.host), vms[1])
+    second = next((vm for vm in vms if vm.host is not first.host and vm.vni == first.vni), vms[1])
     with lab.capture(snap=128) as capture:
         lab.wait_all_reach()
         answers = first.ping(second, count=5)
@@ -142,7 +162,8 @@ def _prove(lab):
     good = answers == 5 and summary.other == 0 and (summary.esp > 0 or len(lab.hosts) == 1)
     say("")
     if good:
-        say(LOOK_AROUND.format(command=os.environ.get("NVO3_SANDBOX", "nvo3-sandbox"), directory=lab.directory, address=second.address))
+        more = LOOK_AROUND_NVA if lab.nvas else LOOK_AROUND_TUNNEL
+        say(LOOK_AROUND.format(more=more.format(command=os.environ.get("NVO3_SANDBOX", "nvo3-sandbox")), command=os.environ.get("NVO3_SANDBOX", "nvo3-sandbox"), directory=lab.directory, address=second.address))
         if str(lab.directory) != DEFAULT_DIRECTORY:
             say(f"In each of them: --dir {lab.directory}, or first export NVO3_SANDBOX_DIR={lab.directory}")
         return 0
@@ -155,9 +176,13 @@ def command_status(options):
     rows, good = _host_rows(lab)
     _print_table(["HOST", *DAEMONS, "TUNNEL", "STATE", "PEER", "SAS", "WHY NOT"], rows)
     say("")
+    nva_rows, serving = _nva_rows(lab)
+    if nva_rows:
+        _print_table(["NVA", "ovsdb-server", "nvo3-nva"], nva_rows)
+        say("")
     vm_rows, reached = _vm_rows(lab)
     _print_table(["VM", "HOST", "ADDRESS", "VNI", "REACHES", "DOES NOT REACH"], vm_rows)
-    return 0 if good and reached else 1
+    return 0 if good and serving and reached else 1
 
 
 def _host_rows(lab):
@@ -167,7 +192,7 @@ def _host_rows(lab):
         alive = {daemon: host.pid(daemon) is not None for daemon in DAEMONS}
         good = good and all(alive.values())
         head = [host.name, *("up" if alive[daemon] else "DOWN" for daemon in DAEMONS)]
-        wanted = [f"tun{peer.number}" for peer in lab.hosts.values() if peer is not host]
+        wanted = [f"nvo3-{lab.plan.encap}"] if lab.plan.nva else [f"tun{peer.number}" for peer in lab.hosts.values() if peer is not host]
         for port in wanted or ["-"]:
             row = ["-", "", "", ""]
             if port != "-":
@@ -175,6 +200,19 @@ def _host_rows(lab):
                 good = good and row[0] == "up"
             rows.append([*head, port, *row])
             head = [""] * len(head)
+    return rows, good
+
+
+def _nva_rows(lab):
+    """A row per node of the NVA, and whether all that shall run there does."""
+    rows, good = [], True
+    for node in lab.nvas.values():
+        row = [node.name]
+        for daemon, last in (("ovsdb-server", lab.plan.stores), ("nvo3-nva", lab.plan.nva)):
+            up = node.pid(daemon) is not None
+            good = good and (up or node.number > last)
+            row.append("-" if node.number > last else "up" if up else "DOWN")
+        rows.append(row)
     return rows, good
 
 
@@ -196,13 +234,13 @@ def _vm_rows(lab):
 
     def try_all(vm):
         if not net.exists(vm.ns):
-            return [], [other.name for other in vms if other is not vm]
-        answers = [(other.name, vm.ping(other)) for other in vms if other is not vm]
+            return [], [other.name for other in vms if other is not vm and other.vni == vm.vni]
+        answers = [(other.name, vm.ping(other)) for other in vms if other is not vm and other.vni == vm.vni]
         return [n for n, answered in answers if answered], [n for n, answered in answers if not answered]
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         results = list(pool.map(try_all, vms))
-    rows = [[vm.name, vm.host.name, vm.address, VNI, ",".join(reached) or "-", ",".join(missed) or "-"]
+    rows = [[vm.name, vm.host.name, vm.address, vm.vni, ",".join(reached) or "-", ",".join(missed) or "-"]
             for vm, (reached, missed) in zip(vms, results)]
     return rows, not any(missed for _, missed in results)
 

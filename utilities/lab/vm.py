@@ -12,12 +12,13 @@ from .process import LabError, run, wait_until
 class Vm:
     """Fixed after creation; MTU and running programs apart. Call start() after its host has br-int."""
 
-    def __init__(self, name, number, host, prefix, address=None):
+    def __init__(self, name, number, host, prefix, vni, subnet=0):
         self.name = name
         self.host = host
         self.ns = prefix + name
         self.port = name                        # in br-int
-        self.address = address or f"10.50.0.{number}"
+        self.vni = vni
+        self.address = f"10.50.{subnet}.{number}"
         self.mac = f"0a:00:00:00:50:{number:02x}"
 
     def start(self, mtu):
@@ -25,6 +26,11 @@ class Vm:
         net.veth(self.ns, "eth0", self.host.ns, self.port)
         net.ip(self.ns, f"link set eth0 address {self.mac} mtu {mtu}", f"addr add {self.address}/24 dev eth0")
         self.host.vsctl("--may-exist", "add-port", "br-int", self.port)
+
+    def join(self, vn):
+        """Makes the port an interface of a virtual network, as an orchestrator would."""
+        self.host.vsctl("set", "Interface", self.port, f"external_ids:nvo3-vn={vn}", f'external_ids:attached-mac="{self.mac}"',
+                        f'external_ids:nvo3-addresses="{self.address}"')
 
     def set_mtu(self, mtu):
         net.ip(self.ns, f"link set eth0 mtu {mtu}")
