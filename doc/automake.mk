@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 EXTRA_DIST += README.md NEWS CONTRIBUTING.md doc/man/nvo3-sandbox.8 \
-	doc/architecture.md doc/packet-walk.md doc/threading.md doc/security.md doc/two-hosts.md \
-	doc/control-protocol.md doc/nvo3-store.md \
+	$(wildcard $(srcdir)/doc/*.md) \
 	doc/drop-reasons.sed doc/man/ovs-nvo3.conf.5.in \
 	$(wildcard $(srcdir)/doc/decisions/*.md)
 
