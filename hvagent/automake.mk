@@ -53,6 +53,14 @@ $(hvagent_libhvagent_a_OBJECTS): lib/control/control.pb.h
 # The C side of the adapters, with OVS's headers and OVS's config.h.
 noinst_LIBRARIES += hvagent/libhvagentovs.a
 hvagent_libhvagentovs_a_SOURCES = \
+	hvagent/openflow_adapter.c \
+	hvagent/openflow_adapter.h \
+	hvagent/openflow_fdb.c \
+	hvagent/openflow_fdb.h \
+	hvagent/openflow_flows.c \
+	hvagent/openflow_flows.h \
+	hvagent/openflow_ports.c \
+	hvagent/openflow_ports.h \
 	hvagent/ovsdb_adapter.c \
 	hvagent/ovsdb_adapter.h
 hvagent_libhvagentovs_a_CPPFLAGS = -I$(top_srcdir) $(OVS_CPPFLAGS)
@@ -63,7 +71,9 @@ hvagent_hvagent_SOURCES = \
 	hvagent/commands.h \
 	hvagent/main.cc \
 	hvagent/ovs_feed.cc \
-	hvagent/ovs_feed.h
+	hvagent/ovs_feed.h \
+	hvagent/pipeline_feed.cc \
+	hvagent/pipeline_feed.h
 hvagent_hvagent_CPPFLAGS = $(hvagent_libhvagent_a_CPPFLAGS)
 nvo3_hvagent_libs = \
 	hvagent/libhvagent.a \
@@ -75,6 +85,17 @@ hvagent_hvagent_LDADD = hvagent/libhvagentovs.a $(nvo3_hvagent_libs) lib/libnvo3
 	$(PROTOBUF_LIBS) $(IPSEC_MB_LIBS) $(OPENSSL_LIBS) $(BOOST_LIBS) -lpthread
 EXTRA_hvagent_hvagent_DEPENDENCIES = $(OVS_STAMP) hvagent/libhvagentovs.a lib/libnvo3daemonovs.a $(nvo3_hvagent_libs)
 $(hvagent_hvagent_OBJECTS): lib/control/control.pb.h
+
+# The agent's OVS thread without NVA and I/O thread, for tests/system/test_pipeline.py.
+check_PROGRAMS += tests/support/pipeline_tool
+tests_support_pipeline_tool_SOURCES = \
+	hvagent/ovs_feed.cc \
+	hvagent/pipeline_feed.cc \
+	tests/support/pipeline_tool.cc
+tests_support_pipeline_tool_CPPFLAGS = $(hvagent_libhvagent_a_CPPFLAGS)
+tests_support_pipeline_tool_LDADD = $(hvagent_hvagent_LDADD)
+EXTRA_tests_support_pipeline_tool_DEPENDENCIES = $(EXTRA_hvagent_hvagent_DEPENDENCIES)
+$(tests_support_pipeline_tool_OBJECTS): lib/control/control.pb.h
 
 EXTRA_DIST += hvagent/README.md
 

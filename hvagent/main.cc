@@ -75,6 +75,7 @@ int main(int argc, char* argv[])
     }
     agent::register_commands(**started);
     agent::OvsFeed feed(ovs.database, **started);
+    daemon::register_command({"vn/flows", "[json]", 0, [&feed](const daemon::Call& call) -> base::Result<std::string> { return feed.show_flows(call.json); }});
     ovs_daemon_ready();
     // The database first: a command then meets what was configured before it.
     for (feed.run(); !ovs_daemon_run(); feed.run()) {

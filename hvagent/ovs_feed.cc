@@ -3,33 +3,50 @@
 // See ovs_feed.h.
 #include "hvagent/ovs_feed.h"
 
+#include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "hvagent/ovsdb_adapter.h"
 
 namespace nvo3::agent {
-namespace {
 
-RawConfig read_database()
+Database read_database()
 {
-    RawConfig raw;
+    Database database;
     ovsdb_visitor visitor{};
-    visitor.aux = &raw;
+    visitor.aux = &database;
     visitor.other_config = [](void* aux, const char* key, const char* value) {
-        static_cast<RawConfig*>(aux)->other_config[key] = value;
+        static_cast<Database*>(aux)->raw.other_config[key] = value;
     };
     visitor.tunnel = [](void* aux, const char* name, const char* type) {
-        static_cast<RawConfig*>(aux)->tunnels.push_back({name, type, {}});
+        static_cast<Database*>(aux)->raw.tunnels.push_back({name, type, {}});
     };
     visitor.tunnel_option = [](void* aux, const char* key, const char* value) {
-        static_cast<RawConfig*>(aux)->tunnels.back().options[key] = value;
+        static_cast<Database*>(aux)->raw.tunnels.back().options[key] = value;
+    };
+    visitor.vm_port = [](void* aux, const char* name, uint32_t ofport) {
+        static_cast<Database*>(aux)->raw.vm_ports.push_back({name, ofport, {}, {}, {}, {}});
+    };
+    visitor.vm_port_id = [](void* aux, const char* key, const char* value) {
+        RawVmPort& port = static_cast<Database*>(aux)->raw.vm_ports.back();
+        const std::map<std::string_view, std::string*> fields = {{"nvo3-vn", &port.vn},
+                                                                 {"port-profile", &port.port_profile},
+                                                                 {"attached-mac", &port.mac},
+                                                                 {"nvo3-addresses", &port.addresses}};
+        if (auto field = fields.find(key); field != fields.end()) {
+            *field->second = value;
+        }
+    };
+    visitor.own_tunnel = [](void* aux, const char* type, uint32_t ofport) {
+        if (auto encap = base::parse_encap(type)) {
+            static_cast<Database*>(aux)->own_tunnels[*encap] = ofport;
+        }
     };
     ovsdb_adapter_visit(&visitor);
-    return raw;
+    return database;
 }
-
-}  // namespace
 
 OvsFeed::OvsFeed(const char* database, Agent& agent) : agent_(agent)
 {
@@ -45,12 +62,15 @@ void OvsFeed::run()
 {
     if (ovsdb_adapter_run()) {
         // Most changes are of statistics and status, which are not ours.
-        RawConfig now = read_database();
+        Database now = read_database();
         if (!handed_on_ || *handed_on_ != now) {
             handed_on_ = std::move(now);
-            agent_.configure(*handed_on_);
+            agent_.configure(handed_on_->raw);
+            pipeline_.configure(agent_.config(), handed_on_->raw.vm_ports, handed_on_->own_tunnels);
         }
     }
+    pipeline_.set_networks(agent_.networks());
+    pipeline_.run();
     ovsdb_adapter_wait();
 }
 

@@ -7,11 +7,42 @@
 #include <string.h>
 
 #include "lib/vswitch-idl.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
 #include "ovsdb-idl.h"
 #include "smap.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(nvo3_ovsdb);
+
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 5);
+
+#define OWNER_KEY "nvo3-owner"
+#define OWNER "hvagent"
+#define RETRY_INTERVAL_MS 1000
 
 static struct ovsdb_idl *idl;
 static unsigned int seen_seqno;
+
+/* A tunnel port of ours.  The OpenFlow port is asked for so that its flows can
+ * be there before the port is. */
+struct own_tunnel {
+    const char *type, *name;
+    int64_t ofport_request;
+    enum ovsdb_own_tunnel wish;
+};
+static struct own_tunnel own_tunnels[] = {
+    { "geneve", "nvo3-geneve", 65001, OVSDB_OWN_TUNNEL_AS_IS },
+    { "vxlan", "nvo3-vxlan", 65002, OVSDB_OWN_TUNNEL_AS_IS },
+};
+#define N_OWN_TUNNELS (sizeof own_tunnels / sizeof *own_tunnels)
+
+static struct ovsdb_idl_txn *txn;       /* That is under way, or NULL. */
+static bool wishes_changed;             /* Or the rows, or the last txn failed. */
+static long long int retry_at;
+
+static void run_transaction(void);
 
 void
 ovsdb_adapter_open(const char *database)
@@ -21,11 +52,18 @@ ovsdb_adapter_open(const char *database)
         &ovsrec_open_vswitch_col_other_config,
         &ovsrec_open_vswitch_col_bridges,
         &ovsrec_bridge_col_datapath_type,
+        &ovsrec_bridge_col_name,
         &ovsrec_bridge_col_ports,
+        &ovsrec_port_col_name,
         &ovsrec_port_col_interfaces,
+        &ovsrec_port_col_vlan_mode,
+        &ovsrec_port_col_trunks,
         &ovsrec_interface_col_name,
         &ovsrec_interface_col_type,
         &ovsrec_interface_col_options,
+        &ovsrec_interface_col_ofport,
+        &ovsrec_interface_col_ofport_request,
+        &ovsrec_interface_col_external_ids,
     };
 
     idl = ovsdb_idl_create(database, &ovsrec_idl_class, false, true);
@@ -39,6 +77,8 @@ ovsdb_adapter_open(const char *database)
 void
 ovsdb_adapter_close(void)
 {
+    ovsdb_idl_txn_destroy(txn);
+    txn = NULL;
     ovsdb_idl_destroy(idl);
     idl = NULL;
 }
@@ -47,6 +87,7 @@ bool
 ovsdb_adapter_run(void)
 {
     ovsdb_idl_run(idl);
+    run_transaction();
     /* Without its one row the database is being made or replaced: what was
      * configured stays until it tells otherwise. */
     if (!ovsdb_idl_has_ever_connected(idl)
@@ -55,6 +96,7 @@ ovsdb_adapter_run(void)
         return false;
     }
     seen_seqno = ovsdb_idl_get_seqno(idl);
+    wishes_changed = true;
     return true;
 }
 
@@ -62,21 +104,86 @@ void
 ovsdb_adapter_wait(void)
 {
     ovsdb_idl_wait(idl);
+    if (txn) {
+        ovsdb_idl_txn_wait(txn);
+    } else if (wishes_changed) {
+        poll_timer_wait_until(retry_at);
+    }
+}
+
+/* ---- Reading ---- */
+
+static const char *
+integration_bridge(const struct ovsrec_open_vswitch *ovs)
+{
+    const char *name = smap_get(&ovs->other_config, "nvo3-bridge");
+    return name && name[0] ? name : "br-int";
+}
+
+static uint32_t
+ofport_of(const struct ovsrec_interface *iface)
+{
+    return iface->n_ofport && *iface->ofport > 0 ? *iface->ofport : 0;
+}
+
+static bool
+is_own(const struct ovsrec_interface *iface)
+{
+    return !strcmp(smap_get_def(&iface->external_ids, OWNER_KEY, ""), OWNER);
 }
 
 static void
-visit_port(const struct ovsrec_port *port, const struct ovsdb_visitor *visitor)
+visit_vm_port(const struct ovsrec_interface *iface,
+              const struct ovsdb_visitor *visitor)
 {
-    for (size_t i = 0; i < port->n_interfaces; i++) {
-        const struct ovsrec_interface *iface = port->interfaces[i];
-        if (strcmp(iface->type, "geneve") && strcmp(iface->type, "vxlan")) {
-            continue;
+    if (is_own(iface)) {
+        if (ofport_of(iface)) {
+            visitor->own_tunnel(visitor->aux, iface->type, ofport_of(iface));
         }
-        visitor->tunnel(visitor->aux, iface->name, iface->type);
+        return;
+    }
+    if (!smap_get(&iface->external_ids, "nvo3-vn")
+        && !smap_get(&iface->external_ids, "port-profile")) {
+        return;
+    }
+    visitor->vm_port(visitor->aux, iface->name, ofport_of(iface));
 
-        const struct smap_node *node;
-        SMAP_FOR_EACH (node, &iface->options) {
-            visitor->tunnel_option(visitor->aux, node->key, node->value);
+    const struct smap_node *node;
+    SMAP_FOR_EACH (node, &iface->external_ids) {
+        visitor->vm_port_id(visitor->aux, node->key, node->value);
+    }
+}
+
+static void
+visit_tunnel(const struct ovsrec_interface *iface,
+             const struct ovsdb_visitor *visitor)
+{
+    if (strcmp(iface->type, "geneve") && strcmp(iface->type, "vxlan")) {
+        return;
+    }
+    visitor->tunnel(visitor->aux, iface->name, iface->type);
+
+    const struct smap_node *node;
+    SMAP_FOR_EACH (node, &iface->options) {
+        visitor->tunnel_option(visitor->aux, node->key, node->value);
+    }
+}
+
+static void
+visit_bridge(const struct ovsrec_bridge *bridge, bool integration,
+             const struct ovsdb_visitor *visitor)
+{
+    bool protected = !strcmp(bridge->datapath_type, "nvo3");
+
+    for (size_t i = 0; i < bridge->n_ports; i++) {
+        const struct ovsrec_port *port = bridge->ports[i];
+        for (size_t j = 0; j < port->n_interfaces; j++) {
+            if (protected) {
+                visit_tunnel(port->interfaces[j], visitor);
+            }
+            if (integration) {
+                visit_vm_port(port->interfaces[j], visitor);
+            }
         }
     }
 }
@@ -95,11 +202,165 @@ ovsdb_adapter_visit(const struct ovsdb_visitor *visitor)
     }
     for (size_t i = 0; i < ovs->n_bridges; i++) {
         const struct ovsrec_bridge *bridge = ovs->bridges[i];
-        if (strcmp(bridge->datapath_type, "nvo3")) {
-            continue;
-        }
-        for (size_t j = 0; j < bridge->n_ports; j++) {
-            visit_port(bridge->ports[j], visitor);
+        visit_bridge(bridge, !strcmp(bridge->name, integration_bridge(ovs)),
+                     visitor);
+    }
+}
+
+/* ---- Writing ---- */
+
+void
+ovsdb_adapter_own_tunnel(const char *type, enum ovsdb_own_tunnel wish)
+{
+    for (size_t i = 0; i < N_OWN_TUNNELS; i++) {
+        struct own_tunnel *tunnel = &own_tunnels[i];
+        if (!strcmp(tunnel->type, type) && tunnel->wish != wish) {
+            tunnel->wish = wish;
+            wishes_changed = true;
         }
     }
+}
+
+/* A port that is ours alone; else NULL. */
+static const struct own_tunnel *
+own_tunnel_of(const struct ovsrec_port *port)
+{
+    if (port->n_interfaces != 1 || !is_own(port->interfaces[0])) {
+        return NULL;
+    }
+    for (size_t i = 0; i < N_OWN_TUNNELS; i++) {
+        if (!strcmp(own_tunnels[i].name, port->name)) {
+            return &own_tunnels[i];
+        }
+    }
+    return NULL;
+}
+
+static void
+begin_transaction(void)
+{
+    if (!txn) {
+        txn = ovsdb_idl_txn_create(idl);
+        ovsdb_idl_txn_add_comment(txn, "hvagent: tunnel ports of its own");
+    }
+}
+
+static void
+insert_tunnel(const struct ovsrec_bridge *bridge,
+              const struct own_tunnel *tunnel)
+{
+    struct ovsrec_interface *iface = ovsrec_interface_insert(txn);
+    ovsrec_interface_set_name(iface, tunnel->name);
+    ovsrec_interface_set_type(iface, tunnel->type);
+    ovsrec_interface_set_ofport_request(iface, &tunnel->ofport_request, 1);
+    struct smap map = SMAP_INITIALIZER(&map);
+    smap_add(&map, "remote_ip", "flow");
+    smap_add(&map, "key", "flow");
+    smap_add(&map, "nvo3_vnis", "nva");
+    ovsrec_interface_set_options(iface, &map);
+    smap_clear(&map);
+    smap_add(&map, OWNER_KEY, OWNER);
+    ovsrec_interface_set_external_ids(iface, &map);
+    smap_destroy(&map);
+
+    struct ovsrec_port *port = ovsrec_port_insert(txn);
+    ovsrec_port_set_name(port, tunnel->name);
+    ovsrec_port_set_interfaces(port, &iface, 1);
+    /* Of a VLAN that no frame has: NORMAL neither takes from the port nor gives
+     * to it, even before our flows are there. */
+    const int64_t no_vlan = 4095;
+    ovsrec_port_set_vlan_mode(port, "trunk");
+    ovsrec_port_set_trunks(port, &no_vlan, 1);
+    ovsrec_bridge_update_ports_addvalue(bridge, port);
+}
+
+static bool
+port_exists(const char *name)
+{
+    const struct ovsrec_interface *iface;
+
+    OVSREC_INTERFACE_FOR_EACH (iface, idl) {
+        if (!strcmp(iface->name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+bring_about(const struct ovsrec_open_vswitch *ovs)
+{
+    const struct ovsrec_bridge *integration = NULL;
+    bool there[N_OWN_TUNNELS] = { false };
+
+    for (size_t i = 0; i < ovs->n_bridges; i++) {
+        const struct ovsrec_bridge *bridge = ovs->bridges[i];
+        bool right = !strcmp(bridge->name, integration_bridge(ovs));
+        integration = right ? bridge : integration;
+
+        for (size_t j = 0; j < bridge->n_ports; j++) {
+            const struct own_tunnel *tunnel = own_tunnel_of(bridge->ports[j]);
+            if (!tunnel || tunnel->wish == OVSDB_OWN_TUNNEL_AS_IS) {
+                continue;
+            }
+            if (right && tunnel->wish == OVSDB_OWN_TUNNEL_WANTED) {
+                there[tunnel - own_tunnels] = true;
+            } else {
+                begin_transaction();
+                ovsrec_bridge_update_ports_delvalue(bridge, bridge->ports[j]);
+                VLOG_INFO("%s: removing tunnel port %s", bridge->name,
+                          tunnel->name);
+            }
+        }
+    }
+    for (size_t i = 0; i < N_OWN_TUNNELS; i++) {
+        const struct own_tunnel *tunnel = &own_tunnels[i];
+        if (tunnel->wish != OVSDB_OWN_TUNNEL_WANTED || there[i]) {
+            continue;
+        }
+        if (!integration || strcmp(integration->datapath_type, "nvo3")) {
+            VLOG_WARN_RL(&rl, "no tunnel port %s: there is no bridge %s of "
+                         "datapath_type nvo3; make it, or name another by "
+                         "other_config:nvo3-bridge", tunnel->name,
+                         integration_bridge(ovs));
+        } else if (port_exists(tunnel->name)) {
+            /* After a change of the bridge ours goes first. */
+            VLOG_WARN_RL(&rl, "no tunnel port %s: another port has the name",
+                         tunnel->name);
+        } else {
+            begin_transaction();
+            insert_tunnel(integration, tunnel);
+            VLOG_INFO("%s: adding tunnel port %s", integration->name,
+                      tunnel->name);
+        }
+    }
+}
+
+static void
+run_transaction(void)
+{
+    const struct ovsrec_open_vswitch *ovs = ovsrec_open_vswitch_first(idl);
+
+    if (!txn && wishes_changed && ovs && ovsdb_idl_is_connected(idl)
+        && time_msec() >= retry_at) {
+        wishes_changed = false;
+        bring_about(ovs);
+    }
+    if (!txn) {
+        return;
+    }
+    enum ovsdb_idl_txn_status status = ovsdb_idl_txn_commit(txn);
+    if (status == TXN_INCOMPLETE) {
+        return;
+    }
+    if (status != TXN_SUCCESS && status != TXN_UNCHANGED) {
+        if (status != TXN_TRY_AGAIN) {
+            VLOG_WARN_RL(&rl, "the database refuses a tunnel port: %s",
+                         ovsdb_idl_txn_get_error(txn));
+        }
+        wishes_changed = true;
+        retry_at = time_msec() + RETRY_INTERVAL_MS;
+    }
+    ovsdb_idl_txn_destroy(txn);
+    txn = NULL;
 }

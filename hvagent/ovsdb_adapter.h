@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The agent's view of the Open vSwitch database, read only.
+ * The agent's view of the Open vSwitch database.  All that it writes are the
+ * tunnel ports of its own on the integration bridge, marked
+ * external_ids:nvo3-owner=hvagent.
  *
  * Place: between OVS's OVSDB client (C) and config.cc (C++); with
  * ovs_daemon.h, all of OVS that hvagent sees.  Thread: the OVS thread only. */
@@ -8,6 +10,7 @@
 #define HVAGENT_OVSDB_ADAPTER_H 1
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -22,6 +25,13 @@ struct ovsdb_visitor {
      * options that follow are its own. */
     void (*tunnel)(void *aux, const char *name, const char *type);
     void (*tunnel_option)(void *aux, const char *key, const char *value);
+    /* An Interface of the integration bridge (other_config:nvo3-bridge) that
+     * names a virtual network; its external_ids follow.  'ofport' is 0 while
+     * the switch has given none. */
+    void (*vm_port)(void *aux, const char *name, uint32_t ofport);
+    void (*vm_port_id)(void *aux, const char *key, const char *value);
+    /* A tunnel port of ours that the switch has made. */
+    void (*own_tunnel)(void *aux, const char *type, uint32_t ofport);
 };
 
 /* Starts following 'database' ("unix:FILE", "tcp:...", "ssl:...").  Connects
@@ -36,6 +46,15 @@ void ovsdb_adapter_wait(void);  /* arranges the next wake-up of poll_block() */
 
 /* Walks the current contents. */
 void ovsdb_adapter_visit(const struct ovsdb_visitor *);
+
+/* A tunnel port of ours on the integration bridge. */
+enum ovsdb_own_tunnel {
+    OVSDB_OWN_TUNNEL_AS_IS,     /* Stays if it is there. */
+    OVSDB_OWN_TUNNEL_WANTED,
+    OVSDB_OWN_TUNNEL_GONE,
+};
+/* What ovsdb_adapter_run() brings about for 'type', "geneve" or "vxlan". */
+void ovsdb_adapter_own_tunnel(const char *type, enum ovsdb_own_tunnel);
 
 #ifdef __cplusplus
 }

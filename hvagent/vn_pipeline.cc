@@ -29,7 +29,7 @@ std::string number(uint64_t value)
     return std::to_string(value);
 }
 
-// ---- Table 60: what a VM may say of itself ----
+// ---- Tables 60 and 64: what a VM may say of itself ----
 
 class Spoofing {
 public:
@@ -40,7 +40,9 @@ public:
 
     void write()
     {
-        drop(0, "");    // whose counter shows that something was tried
+        // One flow of the port, whose counter shows that something was tried.
+        flows_.push_back("table=64,priority=100" + prefix_ + " actions=drop");
+        refuse(0, "");
         if (tsi_.addresses.empty()) {
             pass(100, "");
         } else {
@@ -51,9 +53,9 @@ public:
     }
 
 private:
-    void drop(int priority, const std::string& match)
+    void refuse(int priority, const std::string& match)
     {
-        flows_.push_back("table=60,priority=" + number(priority) + prefix_ + match + " actions=drop");
+        flows_.push_back("table=60,priority=" + number(priority) + prefix_ + match + " actions=goto_table:64");
     }
     void pass(int priority, const std::string& match)
     {
@@ -75,9 +77,9 @@ private:
     // The sender's hardware address is checked whatever addresses it may use.
     void arp()
     {
-        drop(150, ",arp");
         if (tsi_.addresses.empty()) {
-            drop(150, ",rarp");
+            refuse(150, ",arp");
+            refuse(150, ",rarp");
             pass(160, ",arp,arp_sha=" + mac_);
             pass(160, ",rarp,arp_sha=" + mac_);
             return;
@@ -93,8 +95,8 @@ private:
     // Neighbour discovery (RFC 4861): an option that is not there reads as zero.
     void neighbours()
     {
-        drop(150, ",icmp6,icmp_type=135");
-        drop(150, ",icmp6,icmp_type=136");
+        refuse(150, ",icmp6,icmp_type=135");
+        refuse(150, ",icmp6,icmp_type=136");
         std::vector<std::string> own;       // that it may use as source and answer for
         for (const IpAddress& address : tsi_.addresses) {
             if (!address.is_v4()) {
@@ -303,7 +305,7 @@ private:
 // What does not hang on any network.
 void write_frame(std::vector<std::string>& flows)
 {
-    for (int table : {60, 62, 63}) {
+    for (int table : {60, 62, 63, 64}) {
         flows.push_back("table=" + number(table) + ",priority=0 actions=drop");
     }
     flows.push_back("table=61,priority=0 actions=goto_table:62");

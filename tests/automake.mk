@@ -28,6 +28,7 @@ EXTRA_DIST += \
 	tests/system/test_nva_dos.py \
 	tests/system/test_nvactl.py \
 	tests/system/test_outsider.py \
+	tests/system/test_pipeline.py \
 	tests/system/test_rekey.py \
 	tests/system/test_sandbox.py \
 	tests/system/test_stock.py \

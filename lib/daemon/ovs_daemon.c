@@ -19,6 +19,7 @@
 #include "ovs-thread.h"
 #include "stream-ssl.h"
 #include "stream.h"
+#include "timeval.h"
 #include "unixctl.h"
 #include "util.h"
 
@@ -182,6 +183,18 @@ void
 ovs_daemon_wake(void)
 {
     latch_set(&wake);
+}
+
+long long
+ovs_daemon_now(void)
+{
+    return time_msec();
+}
+
+void
+ovs_daemon_wake_at(long long ms)
+{
+    poll_timer_wait_until(ms);
 }
 
 void

@@ -46,6 +46,8 @@ void ovs_daemon_ready(void);
 bool ovs_daemon_run(void);
 void ovs_daemon_block(void);            /* waits for events of this thread */
 void ovs_daemon_wake(void);             /* ends that wait, from any thread */
+long long ovs_daemon_now(void);         /* monotonic, ms */
+void ovs_daemon_wake_at(long long ms);  /* ends the next wait at that time */
 void ovs_daemon_close(void);
 
 /* Answers a command with malloc'd text: the reply, or with '*ok' false the

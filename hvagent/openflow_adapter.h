@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Brings the flows of a bridge to what is wanted, over OpenFlow.
+ *
+ * All flows of ours bear one cookie, 0x6e766f3300000000; those of others are
+ * neither read nor touched.  What the switch has already is left alone, so that
+ * its counters go on; changes go in one bundle, all or nothing.  A switch that
+ * was restarted, or whose flows somebody removed, gets them again.
+ *
+ * Place: between OVS's OpenFlow library (C) and pipeline_feed.cc (C++).  Thread:
+ * the OVS thread only. */
+#ifndef HVAGENT_OPENFLOW_ADAPTER_H
+#define HVAGENT_OPENFLOW_ADAPTER_H 1
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct openflow_adapter;
+
+/* Connects to 'bridge' of the ovs-vswitchd of this run directory, and again
+ * whenever the connection is lost.  Nothing is changed before
+ * openflow_adapter_set() or _leave(). */
+struct openflow_adapter *openflow_adapter_open(const char *bridge);
+void openflow_adapter_close(struct openflow_adapter *);     /* flows stay */
+const char *openflow_adapter_bridge(const struct openflow_adapter *);
+
+/* Wants the 'n' flows, texts as ovs-ofctl(8) takes them, sorted by strcmp().
+ * With 'keep', none of our flows that are there already is replaced or removed. */
+void openflow_adapter_set(struct openflow_adapter *,
+                          const char *const flows[], size_t n, bool keep);
+/* Wants these OpenFlow ports, sorted, to get nothing of what the bridge's NORMAL
+ * action floods. */
+void openflow_adapter_set_no_flood(struct openflow_adapter *,
+                                   const uint32_t ports[], size_t n);
+/* Wants nothing of ours on the bridge. */
+void openflow_adapter_leave(struct openflow_adapter *);
+
+void openflow_adapter_run(struct openflow_adapter *);       /* never blocks */
+void openflow_adapter_wait(struct openflow_adapter *);
+
+/* The switch has confirmed what is wanted; after _leave() also if there is no
+ * such bridge. */
+bool openflow_adapter_is_settled(const struct openflow_adapter *);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

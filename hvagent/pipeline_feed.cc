@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See pipeline_feed.h.
+#include "hvagent/pipeline_feed.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "daemon/ovs_daemon.h"
+#include "hvagent/openflow_adapter.h"
+#include "hvagent/ovsdb_adapter.h"
+
+namespace nvo3::agent {
+namespace {
+
+constexpr const char* kModule = "pipeline";
+// News come in bursts: the flows are made anew so often at most, and for a tenth
+// of the time.
+constexpr long long kMinIntervalMs = 100;
+constexpr long long kShare = 10;
+
+}  // namespace
+
+PipelineFeed::~PipelineFeed()
+{
+    // Flows stay: data goes on without the agent.
+    openflow_adapter_close(adapter_);
+    for (openflow_adapter* adapter : leaving_) {
+        openflow_adapter_close(adapter);
+    }
+}
+
+void PipelineFeed::configure(std::shared_ptr<const Config> config, std::vector<RawVmPort> vm_ports,
+                             std::map<base::Encap, uint32_t> tunnel_ports)
+{
+    config_ = std::move(config);
+    vm_ports_ = std::move(vm_ports);
+    input_.tunnel_ports = std::move(tunnel_ports);
+    changed_ = true;
+}
+
+void PipelineFeed::set_networks(std::shared_ptr<const NetworkView> networks)
+{
+    if (networks != input_.networks) {
+        input_.networks = std::move(networks);
+        changed_ = true;
+    }
+}
+
+void PipelineFeed::wish_tunnels()
+{
+    for (base::Encap encap : {base::Encap::geneve, base::Encap::vxlan}) {
+        ovsdb_own_tunnel wish = OVSDB_OWN_TUNNEL_AS_IS;
+        if (config_->nvas.empty()) {
+            wish = OVSDB_OWN_TUNNEL_GONE;
+        } else if (input_.networks->encaps.contains(encap)) {
+            wish = OVSDB_OWN_TUNNEL_WANTED;
+        } else if (input_.networks->directory->complete) {
+            wish = OVSDB_OWN_TUNNEL_GONE;
+        }
+        ovsdb_adapter_own_tunnel(to_string(encap), wish);
+    }
+}
+
+void PipelineFeed::leave(openflow_adapter*& adapter)
+{
+    openflow_adapter_leave(adapter);
+    leaving_.push_back(adapter);
+    adapter = nullptr;
+}
+
+void PipelineFeed::update()
+{
+    wish_tunnels();
+    if (adapter_ && (config_->nvas.empty() || bridge_ != config_->bridge)) {
+        leave(adapter_);
+    }
+    if (config_->nvas.empty()) {
+        // A former process may have left something: looked for once.
+        if (bridge_ != config_->bridge) {
+            openflow_adapter* once = openflow_adapter_open(config_->bridge.c_str());
+            leave(once);
+        }
+        bridge_ = config_->bridge;
+        pipeline_ = {};
+        return;
+    }
+    if (!adapter_) {
+        // Two at one bridge would undo each other's work.
+        std::erase_if(leaving_, [&](openflow_adapter* adapter) {
+            bool same = config_->bridge == openflow_adapter_bridge(adapter);
+            if (same) {
+                adapter_ = adapter;
+            }
+            return same;
+        });
+        if (!adapter_) {
+            adapter_ = openflow_adapter_open(config_->bridge.c_str());
+        }
+        bridge_ = config_->bridge;
+    }
+
+    input_.tsis = config_->tsis;
+    input_.unusable.clear();
+    for (const RawVmPort& port : vm_ports_) {
+        if (std::ranges::find(input_.tsis, port.name, &Tsi::port) == input_.tsis.end()) {
+            input_.unusable.push_back(port);
+        }
+    }
+    pipeline_ = make_pipeline(input_);
+    std::vector<const char*> texts;
+    texts.reserve(pipeline_.flows.size());
+    for (const std::string& flow : pipeline_.flows) {
+        texts.push_back(flow.c_str());
+    }
+    openflow_adapter_set(adapter_, texts.data(), texts.size(), !input_.networks->directory->complete);
+    openflow_adapter_set_no_flood(adapter_, pipeline_.closed_to_flood.data(), pipeline_.closed_to_flood.size());
+    for (const Problem& problem : pipeline_.problems) {
+        if (std::ranges::find(logged_, problem) == logged_.end()) {
+            base::log(base::LogLevel::warn, kModule, problem.port + ": " + problem.text);
+        }
+    }
+    logged_ = pipeline_.problems;
+}
+
+void PipelineFeed::run()
+{
+    if (changed_ && config_ && input_.networks) {
+        const long long now = ovs_daemon_now();
+        if (now >= next_update_) {
+            changed_ = false;
+            update();
+            next_update_ = now + std::max(kMinIntervalMs, kShare * (ovs_daemon_now() - now));
+        } else {
+            ovs_daemon_wake_at(next_update_);
+        }
+    }
+    std::erase_if(leaving_, [](openflow_adapter* adapter) {
+        openflow_adapter_run(adapter);
+        if (openflow_adapter_is_settled(adapter)) {
+            openflow_adapter_close(adapter);
+            return true;
+        }
+        openflow_adapter_wait(adapter);
+        return false;
+    });
+    if (adapter_) {
+        openflow_adapter_run(adapter_);
+        openflow_adapter_wait(adapter_);
+    }
+}
+
+bool PipelineFeed::is_settled() const
+{
+    return adapter_ && !changed_ && openflow_adapter_is_settled(adapter_);
+}
+
+std::string PipelineFeed::show(bool json) const
+{
+    std::string out;
+    if (json) {
+        out = "{\"bridge\": \"" + bridge_ + "\", \"nva\": " + (adapter_ ? "true" : "false") + ", \"settled\": " + (is_settled() ? "true" : "false") +
+              ", \"flows\": [";
+        for (const std::string& flow : pipeline_.flows) {
+            out += (out.ends_with('[') ? "\"" : ", \"") + flow + "\"";
+        }
+        return out + "]}\n";
+    }
+    if (!adapter_) {
+        return "no flows: other_config:nvo3-nva names no NVA\n";
+    }
+    out = "bridge " + bridge_ + ", " + std::to_string(pipeline_.flows.size()) + " flows, " +
+          (is_settled() ? "all in the switch" : "on the way to the switch") + "\n";
+    for (const std::string& flow : pipeline_.flows) {
+        out += "  " + flow + "\n";
+    }
+    return out;
+}
+
+}  // namespace nvo3::agent

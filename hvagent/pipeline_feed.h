@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Keeps the integration bridge as the virtual networks need it: while an NVA is
+// configured, the flows of vn_pipeline.h and a tunnel port per encapsulation; else
+// nothing of ours.
+//
+// Place: part of ovs_feed.cc; drives openflow_adapter.h and the writing half of
+// ovsdb_adapter.h.  Thread: the OVS thread.
+#ifndef HVAGENT_PIPELINE_FEED_H
+#define HVAGENT_PIPELINE_FEED_H
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "hvagent/vn_pipeline.h"
+
+struct openflow_adapter;
+
+namespace nvo3::agent {
+
+class PipelineFeed {
+public:
+    PipelineFeed() = default;
+    ~PipelineFeed();
+    PipelineFeed(const PipelineFeed&) = delete;
+
+    // What the database says: 'config' was made of 'vm_ports' and more.
+    void configure(std::shared_ptr<const Config> config, std::vector<RawVmPort> vm_ports, std::map<base::Encap, uint32_t> tunnel_ports);
+    // What the I/O thread says; never null.
+    void set_networks(std::shared_ptr<const NetworkView> networks);
+
+    // Brings it about and arranges the next wake-up; never blocks.
+    void run();
+
+    // The flows that are wanted, one a line; and whether the switch has them.
+    std::string show(bool json) const;
+
+private:
+    bool is_settled() const;
+    void update();
+    void leave(openflow_adapter*&);
+    void wish_tunnels();
+
+    std::shared_ptr<const Config> config_;      // null: the database was not read yet
+    std::vector<RawVmPort> vm_ports_;
+    PipelineInput input_;
+    Pipeline pipeline_;
+    std::vector<Problem> logged_;
+    bool changed_ = false;
+    long long next_update_ = 0;                 // ms; not before
+
+    std::string bridge_;                        // of adapter_
+    openflow_adapter* adapter_ = nullptr;       // null: no NVA, or no database yet
+    std::vector<openflow_adapter*> leaving_;    // of bridges that are ours no longer
+};
+
+}  // namespace nvo3::agent
+#endif

@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The flows of virtual networks in a real switch: who reaches whom, what a VM may claim to be, and who else's flows stay.
+
+tests/support/pipeline_tool takes the place of the agent, so that no NVA is needed: a world, as JSON, is what one would have told.
+"""
+
+import json
+import os
+import pathlib
+import re
+import signal
+
+import pytest
+
+from lab import Vm, net, run, wait_until
+
+COOKIE = "cookie=0x6e766f3300000000/-1"
+FAR = {"mac": "0a:00:00:00:50:09", "addresses": ["10.50.0.9", "fd50::9"], "nve": "hv2"}
+
+
+def world(nva=True, complete=True, **networks):
+    """blue=(5001, mappings...): a network whose other member is hv2 at 172.31.0.2."""
+    return {"nva": nva, "complete": complete, "own": "hv1",
+            "vns": [{"vni": vni, "name": name, "encap": "geneve", "group": None, "members": {"hv2": ["172.31.0.1", "172.31.0.2"]},
+                     "mappings": list(mappings)} for name, (vni, *mappings) in networks.items()]}
+
+
+class Tool:
+    """pipeline_tool on a host; it lives in the host's namespace and directories."""
+
+    def __init__(self, host):
+        self._host = host
+        build = pathlib.Path(os.environ.get("NVO3_BUILDDIR", pathlib.Path(__file__).parents[2] / "build"))
+        self._program = build / "tests/support/pipeline_tool"
+        self._world = host.directory / "world.json"
+
+    def start(self, state=None):
+        self._host.run(self._program, "--detach", "--no-chdir", "--pidfile", "--log-file", "-vconsole:off")
+        if state:
+            self.tell(state)
+
+    def tell(self, state):
+        """Returns when the switch has it."""
+        self._world.write_text(json.dumps(state))
+        self._host.appctl("world", self._world, target="pipeline_tool")
+        self.settle(state["nva"])
+
+    def settle(self, nva=True):
+        wait_until(lambda: self.flows()["settled"] if nva else not own_flows(self._host), "the switch has the flows", 10, interval=0.02)
+
+    def flows(self):
+        return self._host.appctl_json("vn/flows", target="pipeline_tool")
+
+    def pid(self):
+        return self._host.pid("pipeline_tool")
+
+    def stop(self, number=signal.SIGTERM):
+        self._host.stop("pipeline_tool", number)
+
+
+def own_flows(host):
+    lines = host.ofctl("--no-stats", "-OOpenFlow14", "dump-flows", "br-int", COOKIE).splitlines()
+    return sorted(line.strip() for line in lines if "actions=" in line)
+
+
+def trace(host, port, flow):
+    """Names of the ports that a packet goes to."""
+    text = host.appctl("ofproto/trace", "--names", "br-int", f"in_port={port},{flow}")
+    actions = re.findall(r"Datapath actions: (.*)", text)[-1]
+    return set() if actions == "drop" else {re.sub(r"^.*\)", "", part) or part for part in re.split(r",(?![^(]*\))", actions)}
+
+
+def plug(lab, name, number, vn=None, addresses=None, ipv6=None):
+    """A VM; its MAC and address hang on `number` alone."""
+    vm = Vm(name, number, lab.hosts["hv1"], lab.plan.prefix)
+    lab.vms[name] = vm
+    vm.start(1400)
+    if ipv6:
+        net.sysctl(vm.ns, "net.ipv6.conf.eth0.disable_ipv6=0")
+        net.ip(vm.ns, f"addr add {ipv6}/64 dev eth0 nodad")
+    if vn:
+        ids = {"nvo3-vn": vn, "attached-mac": vm.mac, "nvo3-addresses": addresses}
+        vm.host.vsctl("set", "Interface", name, *(f'external_ids:{key}="{value}"' for key, value in ids.items() if value))
+    return vm
+
+
+class Bench:
+    pass
+
+
+@pytest.fixture(scope="module")
+def bench(module_labs):
+    """Blue a1 a2 and red b1 b2 with the same addresses, c1 in a network that is not served, p1 p2 in none."""
+    bench = Bench()
+    bench.lab = lab = module_labs(hosts=1, vms=0)
+    bench.host = host = lab.hosts["hv1"]
+    host.stop("hvagent")
+    bench.a1 = plug(lab, "a1", 1, "blue", "10.50.0.1,fd50::1", ipv6="fd50::1")
+    bench.a2 = plug(lab, "a2", 2, "5001")
+    bench.b1 = plug(lab, "b1", 1, "red")
+    bench.b2 = plug(lab, "b2", 2, "red")
+    bench.c1 = plug(lab, "c1", 3, "green")
+    bench.p1 = plug(lab, "p1", 4)
+    bench.p2 = plug(lab, "p2", 5)
+    bench.tool = Tool(host)
+    bench.world = world(blue=(5001, FAR), red=(5002,))
+    host.ofctl("add-flow", "br-int", "cookie=0x77,table=5,priority=7,actions=drop")
+    bench.tool.start(bench.world)
+    yield bench
+    bench.tool.stop()
+
+
+@pytest.fixture(autouse=True)
+def settled(bench):
+    bench.tool.tell(bench.world)
+    yield
+
+
+def test_members_reach_each_other(bench):
+    assert bench.a1.ping(bench.a2) == 1
+    assert bench.b1.ping(bench.b2) == 1
+    assert bench.p1.ping(bench.p2) == 1
+
+
+@pytest.mark.requirement(24)
+def test_networks_with_the_same_addresses_do_not_meet(bench):
+    bench.host.vsctl("del-port", "br-int", "a2")
+    try:
+        bench.tool.settle()
+        assert bench.a1.ping("10.50.0.2", count=3) == 0     # b2 has that address, and the MAC that a1 knows
+    finally:
+        bench.host.vsctl("add-port", "br-int", "a2", "--", "set", "Interface", "a2", "external_ids:nvo3-vn=5001",
+                         f'external_ids:attached-mac="{bench.a2.mac}"')
+        wait_until(lambda: bench.a1.ping(bench.a2), "a1 reaches a2 again")
+
+
+BROADCAST = "dl_dst=ff:ff:ff:ff:ff:ff"
+# (what, port, packet without in_port, ports that may get it)
+TRACES = [
+    ("blue broadcast stays blue", "a2", f"dl_src=0a:00:00:00:50:02,{BROADCAST},dl_type=0x1234", {"a1"}),
+    ("red broadcast stays red", "b1", f"dl_src=0a:00:00:00:50:01,{BROADCAST},dl_type=0x1234", {"b2"}),
+    ("known MAC", "b1", "dl_src=0a:00:00:00:50:01,dl_dst=0a:00:00:00:50:02,dl_type=0x1234", {"b2"}),
+    ("a port without network floods to its like", "p1", f"dl_src=0a:00:00:00:50:04,{BROADCAST},dl_type=0x1234", {"p2", "br-int"}),
+    ("nor reaches a MAC of a network", "p1", "dl_src=0a:00:00:00:50:04,dl_dst=0a:00:00:00:50:01,dl_type=0x1234", {"p2", "br-int"}),
+    ("a network that is not served", "c1", f"dl_src=0a:00:00:00:50:03,{BROADCAST},dl_type=0x1234", set()),
+    ("another's MAC", "a2", f"dl_src=0a:00:00:00:50:01,{BROADCAST},dl_type=0x1234", set()),
+    ("another's MAC, to a known one", "a2", "dl_src=0a:00:00:00:50:09,dl_dst=0a:00:00:00:50:01,dl_type=0x1234", set()),
+    ("own address", "a1", "ip,dl_src=0a:00:00:00:50:01,dl_dst=0a:00:00:00:50:02,nw_src=10.50.0.1,nw_dst=10.50.0.2", {"a2"}),
+    ("another's address", "a1", "ip,dl_src=0a:00:00:00:50:01,dl_dst=0a:00:00:00:50:02,nw_src=10.50.0.7,nw_dst=10.50.0.2", set()),
+    ("another's address inside a VLAN", "a1", "ip,dl_vlan=7,dl_src=0a:00:00:00:50:01,dl_dst=0a:00:00:00:50:02,nw_src=10.50.0.7", set()),
+    ("no IP, where addresses are known", "a1", "dl_src=0a:00:00:00:50:01,dl_dst=0a:00:00:00:50:02,dl_type=0x1234", set()),
+    ("DHCP", "a1", f"udp,dl_src=0a:00:00:00:50:01,{BROADCAST},nw_src=0.0.0.0,nw_dst=255.255.255.255,udp_src=68,udp_dst=67", {"a2"}),
+    ("ARP for another", "a1", f"arp,dl_src=0a:00:00:00:50:01,{BROADCAST},arp_op=2,arp_spa=10.50.0.2,arp_sha=0a:00:00:00:50:01", set()),
+    ("ARP with another's MAC", "a2", f"arp,dl_src=0a:00:00:00:50:02,{BROADCAST},arp_op=2,arp_spa=10.50.0.2,arp_sha=0a:00:00:00:50:01", set()),
+    ("ARP of its own", "a1", f"arp,dl_src=0a:00:00:00:50:01,{BROADCAST},arp_op=1,arp_spa=10.50.0.1,arp_tpa=10.50.0.1,arp_sha=0a:00:00:00:50:01", {"a2"}),
+    ("ARP for what nobody has", "a1", f"arp,dl_src=0a:00:00:00:50:01,{BROADCAST},arp_op=1,arp_spa=10.50.0.1,arp_tpa=10.50.0.8,arp_sha=0a:00:00:00:50:01",
+     {"a2"}),
+    ("IPv6 of its own", "a1", "ipv6,dl_src=0a:00:00:00:50:01,dl_dst=0a:00:00:00:50:02,ipv6_src=fd50::1,ipv6_dst=fd50::2", {"a2"}),
+    ("IPv6 of another", "a1", "ipv6,dl_src=0a:00:00:00:50:01,dl_dst=0a:00:00:00:50:02,ipv6_src=fd50::2,ipv6_dst=fd50::2", set()),
+    ("advertisement for another", "a1", "icmp6,dl_src=0a:00:00:00:50:01,dl_dst=33:33:00:00:00:01,ipv6_src=fd50::1,ipv6_dst=ff02::1,"
+     "icmpv6_type=136,nd_target=fd50::2,nd_tll=0a:00:00:00:50:01", set()),
+    ("advertisement with another's MAC", "a2", "icmp6,dl_src=0a:00:00:00:50:02,dl_dst=33:33:00:00:00:01,ipv6_src=fd50::2,ipv6_dst=ff02::1,"
+     "icmpv6_type=136,nd_target=fd50::2,nd_tll=0a:00:00:00:50:01", set()),
+    ("solicitation with another's MAC", "a2", "icmp6,dl_src=0a:00:00:00:50:02,dl_dst=33:33:ff:00:00:07,ipv6_src=fd50::2,ipv6_dst=ff02::1:ff00:7,"
+     "icmpv6_type=135,nd_target=fd50::7,nd_sll=0a:00:00:00:50:01", set()),
+    ("advertisement of its own", "a1", "icmp6,dl_src=0a:00:00:00:50:01,dl_dst=33:33:00:00:00:01,ipv6_src=fd50::1,ipv6_dst=ff02::1,"
+     "icmpv6_type=136,nd_target=fd50::1,nd_tll=0a:00:00:00:50:01", {"a2"}),
+    ("is my address free?", "a1", "icmp6,dl_src=0a:00:00:00:50:01,dl_dst=33:33:ff:00:00:01,ipv6_src=::,ipv6_dst=ff02::1:ff00:1,"
+     "icmpv6_type=135,nd_target=fd50::1", {"a2"}),
+]
+
+
+@pytest.mark.requirement(24)
+@pytest.mark.parametrize("port, packet, expected", [row[1:] for row in TRACES], ids=[row[0].replace(" ", "-") for row in TRACES])
+def test_where_a_packet_goes(bench, port, packet, expected):
+    tunnels = {name for name in trace(bench.host, port, packet) if name.startswith(("genev", "vxlan", "tnl_push", "br-phy", "eth0"))}
+    assert trace(bench.host, port, packet) - tunnels == expected
+
+
+def test_false_mac_is_dropped_and_counted(bench):
+    def drops():
+        port = bench.host.vsctl("get", "Interface", "a2", "ofport")
+        text = bench.host.ofctl("-OOpenFlow14", "dump-flows", "br-int", f"{COOKIE},table=64,in_port={port}")
+        return int(re.search(r"n_packets=(\d+)", text).group(1))
+
+    before = drops()
+    net.ip(bench.a2.ns, "link set eth0 address 0a:00:00:00:50:01")
+    try:
+        assert bench.a2.ping(bench.a1, count=2) == 0
+        wait_until(lambda: drops() > before, "the drop is counted")
+    finally:
+        net.ip(bench.a2.ns, f"link set eth0 address {bench.a2.mac}")
+    wait_until(lambda: bench.a2.ping(bench.a1), "a2 with its own MAC reaches a1")
+
+
+def neighbour(vm, address):
+    return run(["ip", "-n", vm.ns, "neigh", "show", address], check=False).stdout
+
+
+def test_arp_is_answered_from_the_mapping(bench):
+    bench.a1.ping("10.50.0.9")
+    assert f"lladdr {FAR['mac']}" in neighbour(bench.a1, "10.50.0.9")
+    bench.b1.ping("10.50.0.9")          # of the other network: nobody knows it there
+    assert "lladdr" not in neighbour(bench.b1, "10.50.0.9")
+
+
+def test_neighbours_are_answered_from_the_mapping(bench):
+    bench.a1.ping("fd50::9", options=("-6",))
+    assert f"lladdr {FAR['mac']}" in neighbour(bench.a1, "fd50::9")
+
+
+def test_own_address_is_not_answered(bench):
+    mine = dict(mac=bench.a1.mac, addresses=["10.50.0.1"], nve="hv1")
+    bench.tool.tell(world(blue=(5001, FAR, mine), red=(5002,)))
+    done = bench.a1.run("arping", "-D", "-c", "1", "-w", "1", "-I", "eth0", "10.50.0.1", check=False)
+    assert done.returncode == 0, done.stdout       # duplicate address detection: free
+    bench.a2.ping("10.50.0.1")
+    assert f"lladdr {bench.a1.mac}" in neighbour(bench.a2, "10.50.0.1")
+
+
+def test_flows_are_those_that_are_wanted(bench):
+    flows = bench.tool.flows()["flows"]
+    assert len(own_flows(bench.host)) == len(flows)
+    assert "cookie=0x77" in bench.host.ofctl("dump-flows", "br-int", "table=5")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_flows_outlive_the_agent(bench, number):
+    before = own_flows(bench.host)
+    bench.tool.stop(number)
+    assert own_flows(bench.host) == before
+    assert bench.a1.ping(bench.a2) == 1
+    bench.host.ofctl("add-flow", "br-int", "cookie=0x78,table=5,priority=8,actions=drop")
+    age = flow_ages(bench.host)
+    bench.tool.start()
+    # Nothing was told yet: what is there stays, and c1 stays closed.
+    bench.tool.tell(world(complete=False))
+    assert own_flows(bench.host) == before
+    bench.tool.tell(bench.world)
+    assert own_flows(bench.host) == before
+    now = flow_ages(bench.host)
+    assert age and [flow for flow in age if now.get(flow, -1) < age[flow]] == []    # none was made anew
+    assert bench.host.ofctl("dump-flows", "br-int", "table=5").count("cookie=0x7") == 2
+
+
+def flow_ages(host):
+    """Seconds by table, priority, match and actions."""
+    text = host.ofctl("-OOpenFlow14", "dump-flows", "br-int", COOKIE)
+    rows = re.findall(r"duration=([\d.]+)s, table=(\d+), n_packets=\d+, n_bytes=\d+,(.*)", text)
+    return {f"{table} {rest}": float(age) for age, table, rest in rows}
+
+
+def test_flows_come_back_when_somebody_removes_them(bench):
+    before = own_flows(bench.host)
+    bench.host.ofctl("del-flows", "br-int")
+    wait_until(lambda: own_flows(bench.host) == before, "the flows are there again", 2, interval=0.02)
+    bench.host.ofctl("add-flow", "br-int", "actions=NORMAL")
+    bench.host.ofctl("add-flow", "br-int", "cookie=0x77,table=5,priority=7,actions=drop")
+
+
+def no_flood(host):
+    text = host.ofctl("show", "br-int")
+    return {name for name, config in re.findall(r" \d+\((\S+)\): addr:\S+\n +config: +(.*)", text) if "NO_FLOOD" in config}
+
+
+def test_only_ports_of_networks_are_kept_out_of_flooding(bench):
+    wait_until(lambda: no_flood(bench.host) >= {"a1", "a2", "b1", "b2", "c1"}, "the ports are kept out of flooding", 5)
+    assert no_flood(bench.host) - {"nvo3-geneve"} == {"a1", "a2", "b1", "b2", "c1"}
+
+
+def test_tunnel_port_is_made_and_marked(bench):
+    host = bench.host
+    assert host.interface("nvo3-geneve", "options") == {"remote_ip": "flow", "key": "flow", "nvo3_vnis": "nva"}
+    assert host.interface("nvo3-geneve", "external_ids") == {"nvo3-owner": "hvagent"}
+    assert "nvo3-vxlan" not in host.vsctl("list-ports", "br-int").split()
+    host.vsctl("add-port", "br-int", "other0", "--", "set", "Interface", "other0", "type=internal")
+    bench.tool.tell(world())
+    wait_until(lambda: "nvo3-geneve" not in host.vsctl("list-ports", "br-int").split(), "the port is removed", 5)
+    assert {"other0", "a1", "p1"} <= set(host.vsctl("list-ports", "br-int").split())
+    host.vsctl("del-port", "br-int", "other0")
+    bench.tool.tell(world(complete=False))
+    assert "nvo3-geneve" not in host.vsctl("list-ports", "br-int").split()
+
+
+def test_without_nva_nothing_of_ours_is_there(bench):
+    bench.tool.tell(world(nva=False))
+    assert own_flows(bench.host) == []
+    wait_until(lambda: not no_flood(bench.host), "the ports take part in flooding again", 5)
+    assert bench.p1.ping(bench.p2) == 1
+    assert "cookie=0x77" in bench.host.ofctl("dump-flows", "br-int", "table=5")
+    wait_until(lambda: "nvo3-geneve" not in bench.host.vsctl("list-ports", "br-int").split(), "the port is removed", 5)
+    # Nor after a restart, if the former process left something.
+    bench.tool.tell(bench.world)
+    bench.tool.stop(signal.SIGKILL)
+    assert own_flows(bench.host)
+    bench.tool.start(world(nva=False))
+    assert own_flows(bench.host) == []
+    wait_until(lambda: not no_flood(bench.host), "the ports take part in flooding again", 5)
+
+
+def test_switch_that_restarts_gets_them_again(bench):
+    before = own_flows(bench.host)
+    bench.host.kill("ovs-vswitchd")
+    bench.host.start("ovs-vswitchd")
+    wait_until(lambda: own_flows(bench.host) == before, "the flows are there again", 10, interval=0.05)
+    wait_until(lambda: bench.a1.ping(bench.a2), "a1 reaches a2 again")
+    wait_until(lambda: {"a1", "b1"} <= no_flood(bench.host), "the ports are kept out of flooding", 5)
