@@ -31,6 +31,7 @@
 VLOG_DEFINE_THIS_MODULE(nvo3_openflow);
 
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(60, 60);
+static struct vlog_rate_limit slow_rl = VLOG_RATE_LIMIT_INIT(1, 1);
 
 /* Somebody removed our flows in a way that told us nothing: seen so soon. */
 #define CHECK_INTERVAL_MS 5000
@@ -552,6 +553,14 @@ openflow_adapter_run(struct openflow_adapter *a)
     if (!rconn_is_connected(a->rconn)) {
         a->state = DISCONNECTED;
         forget_changes(a);
+        if (rconn_failure_duration(a->rconn) > 10) {
+            VLOG_WARN_RL(&slow_rl, "%s: no OpenFlow 1.4 connection (%s), so "
+                         "virtual networks do not follow: is there the bridge? "
+                         "If its column protocols is set, add OpenFlow14",
+                         a->bridge,
+                         ovs_retval_to_string(
+                             rconn_get_last_error(a->rconn)));
+        }
     } else if (a->state == DISCONNECTED
                || a->seqno != rconn_get_connection_seqno(a->rconn)) {
         a->seqno = rconn_get_connection_seqno(a->rconn);

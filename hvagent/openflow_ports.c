@@ -87,7 +87,10 @@ openflow_ports_had(struct openflow_ports *ports, uint32_t port)
 void
 openflow_ports_refresh(struct openflow_ports *ports)
 {
-    ports->changed = true;
+    if (!bitmap_is_all_zeros(ports->wanted, MAX_PORT)
+        || !bitmap_is_all_zeros(ports->had, MAX_PORT)) {
+        ports->changed = true;
+    }
 }
 
 bool

@@ -25,8 +25,8 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 5);
 static struct ovsdb_idl *idl;
 static unsigned int seen_seqno;
 
-/* A tunnel port of ours.  The OpenFlow port is asked for so that its flows can
- * be there before the port is. */
+/* A tunnel port of ours.  The OpenFlow port is asked for so that it is the same
+ * after a restart of the switch. */
 struct own_tunnel {
     const char *type, *name;
     int64_t ofport_request;

@@ -14,10 +14,11 @@ namespace nvo3::agent {
 namespace {
 
 constexpr const char* kModule = "pipeline";
-// News come in bursts: the flows are made anew so often at most, and for a tenth
-// of the time.
-constexpr long long kMinIntervalMs = 100;
-constexpr long long kShare = 10;
+// News come in bursts: the flows are made anew after a pause of three times what it
+// took the last time, within these limits.
+constexpr long long kMinPauseMs = 100;
+constexpr long long kMaxPauseMs = 1000;
+constexpr long long kPauseShare = 3;
 
 }  // namespace
 
@@ -130,7 +131,7 @@ void PipelineFeed::run()
         if (now >= next_update_) {
             changed_ = false;
             update();
-            next_update_ = now + std::max(kMinIntervalMs, kShare * (ovs_daemon_now() - now));
+            next_update_ = now + std::clamp(kPauseShare * (ovs_daemon_now() - now), kMinPauseMs, kMaxPauseMs);
         } else {
             ovs_daemon_wake_at(next_update_);
         }

@@ -65,7 +65,10 @@ def own_flows(host):
 
 def trace(host, port, flow):
     """Names of the ports that a packet goes to."""
-    text = host.appctl("ofproto/trace", "--names", "br-int", f"in_port={port},{flow}")
+    return names(host.appctl("ofproto/trace", "--names", "br-int", f"in_port={port},{flow}"))
+
+
+def names(text):
     actions = re.findall(r"Datapath actions: (.*)", text)[-1]
     return set() if actions == "drop" else {re.sub(r"^.*\)", "", part) or part for part in re.split(r",(?![^(]*\))", actions)}
 
@@ -168,6 +171,28 @@ TRACES = [
     ("is my address free?", "a1", "icmp6,dl_src=0a:00:00:00:50:01,dl_dst=33:33:ff:00:00:01,ipv6_src=::,ipv6_dst=ff02::1:ff00:1,"
      "icmpv6_type=135,nd_target=fd50::1", {"a2"}),
 ]
+
+
+FROM_TUNNEL = "in_port=nvo3-geneve,tun_id={},tun_src=172.31.0.2,dl_src=0a:00:00:00:50:09,"
+
+
+@pytest.mark.requirement(24)
+@pytest.mark.parametrize("vni, packet, expected", [(5001, "dl_dst=0a:00:00:00:50:01", {"a1"}), (5002, "dl_dst=0a:00:00:00:50:01", {"b1"}),
+                                                   (5001, BROADCAST, {"a1", "a2"}), (5001, "dl_dst=0a:00:00:00:50:77", {"a1", "a2"}),
+                                                   (5003, "dl_dst=0a:00:00:00:50:01", set()), (5003, BROADCAST, set())])
+def test_where_a_packet_of_the_tunnel_goes(bench, vni, packet, expected):
+    wait_until(lambda: bench.host.vsctl("get", "Interface", "nvo3-geneve", "ofport") not in ("[]", "-1"), "the switch has the tunnel port", 5)
+    bench.tool.settle()
+    text = bench.host.appctl("ofproto/trace", "--names", "br-int", FROM_TUNNEL.format(vni) + packet)
+    assert names(text) == expected
+    assert "output to native tunnel" not in text       # never back
+
+
+@pytest.mark.parametrize("packet, copies", [(f"dl_dst={FAR['mac']}", 1), (BROADCAST, 1), ("dl_dst=0a:00:00:00:50:02", 0)])
+def test_what_goes_to_the_tunnel(bench, packet, copies):
+    text = bench.host.appctl("ofproto/trace", "--names", "br-int", f"in_port=a1,dl_src=0a:00:00:00:50:01,arp,arp_op=1,arp_spa=10.50.0.1,"
+                             f"arp_tpa=10.50.0.88,arp_sha=0a:00:00:00:50:01,{packet}")
+    assert text.count("output to native tunnel") == copies, text
 
 
 @pytest.mark.requirement(24)
