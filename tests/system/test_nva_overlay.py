@@ -258,7 +258,6 @@ def test_switch_restart(lab):
     assert reach(lab.vms["vm6"], lab.vms["vm7"])
 
 
-@pytest.mark.requirement(4)
 def test_foreign_flows_stay(lab):
     """Whoever else programs the bridge is left alone, and so is its cookie."""
     settle(lab)
@@ -268,3 +267,35 @@ def test_foreign_flows_stay(lab):
     hv1.start("hvagent")
     wait_all(lab)
     assert "priority=7" in hv1.ofctl("dump-flows", "br-int", "cookie=0x77/-1")
+
+
+@pytest.mark.requirement(3, 8)
+def test_control_and_store_show_nothing(lab):
+    """What hosts and NVAs, NVAs and store, and servers of the store say to each other crosses under TLS: no name, no MAC address in clear."""
+    settle(lab)
+    node = lab.nvas["nva1"]
+    with lab.capture() as capture:
+        lab.vms["vm1"].host.vsctl("set", "Interface", "vm1", "external_ids:nvo3-addresses=10.50.0.77")
+        wait_until(lambda: "10.50.0.77" in node.ctl("mapping-list"), "the store has the new address", timeout=10)
+        lab.vms["vm1"].join("vn5001")
+        wait_until(lambda: "10.50.0.77" not in node.ctl("mapping-list"), "the store has the former address", timeout=10)
+    summary = capture.summary()
+    assert summary.control > 0 and summary.store > 0
+    assert summary.other == 0, summary.strangers
+    tcp = b"\n".join(frame[34:] for frame in capture.frames() if frame[23] == 6)
+    for secret in (b"vn5001", b"10.50.0.77", lab.vms["vm1"].mac.encode(), bytes.fromhex(lab.vms["vm1"].mac.replace(":", "")), b"OVSDB", b"NVO3"):
+        assert secret not in tcp, secret
+
+
+@pytest.mark.requirement(1, 4)
+def test_hosts_have_no_access_to_the_store(lab):
+    """The store has a CA of its own: a host's certificate, valid as it is, opens nothing there."""
+    settle(lab)
+    hv1, node = lab.hosts["hv1"], lab.nvas["nva1"]
+    pki = hv1.pkidir
+    done = hv1.run("nvo3-nvactl", f"--private-key={pki}/hv1.key", f"--certificate={pki}/hv1.crt", f"--ca-cert={node.storepki}/ca.crt",
+                   f"--db={node.remote()}", "--timeout=5", "vn-join", "vn5003", "hv1", check=False)
+    assert done.returncode != 0
+    # The same command with the store's own certificate would have done it.
+    assert "vn5003" in node.ctl("vn-list")
+    assert not any(sa["vni"] == 5003 for sa in hv1.sas())
