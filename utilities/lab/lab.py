@@ -227,7 +227,7 @@ class Lab:
             if self.plan.ipv6:
                 host.vsctl("set", "Open_vSwitch", ".", 'other_config:nvo3-listen="[::]:6652"')
             if self.plan.nva:
-                addresses = [nva.ipv6 if self.plan.ipv6 else nva.ipv4 for nva in list(self.nvas.values())[:self.plan.nva]]
+                addresses = [f"[{nva.ipv6}]" if self.plan.ipv6 else nva.ipv4 for nva in list(self.nvas.values())[:self.plan.nva]]
                 host.vsctl("set", "Open_vSwitch", ".", f'other_config:nvo3-nva="{" ".join(addresses)}"')
             host.start("hvagent")
 
