@@ -26,6 +26,8 @@ EXTRA_DIST += \
 	tests/system/test_mesh.py \
 	tests/system/test_nva.py \
 	tests/system/test_nva_dos.py \
+	tests/system/test_nva_overlay.py \
+	tests/system/test_nva_underlays.py \
 	tests/system/test_nvactl.py \
 	tests/system/test_outsider.py \
 	tests/system/test_pipeline.py \
