@@ -75,7 +75,7 @@ def names(text):
 
 def plug(lab, name, number, vn=None, addresses=None, ipv6=None):
     """A VM; its MAC and address hang on `number` alone."""
-    vm = Vm(name, number, lab.hosts["hv1"], lab.plan.prefix)
+    vm = Vm(name, number, lab.hosts["hv1"], lab.plan.prefix, vni=None)     # its network is that of external_ids
     lab.vms[name] = vm
     vm.start(1400)
     if ipv6:
