@@ -116,7 +116,7 @@ void Service::on_announce(Client& client, const Envelope& message)
     }
     PutMapping mapping{vn->vni, client.name,
                        base::MacAddress::from_bytes({reinterpret_cast<const uint8_t*>(announce.mac().data()), announce.mac().size()}),
-                       addresses_of(announce), announce.migration()};
+                       addresses_of(announce)};
     std::string wrong = wrong_with(mapping);
     if (wrong.empty() && client.pending >= kMaxPending) {
         wrong = "too many changes of this NVE wait for the store; try again";
@@ -127,46 +127,36 @@ void Service::on_announce(Client& client, const Envelope& message)
     if (!wrong.empty()) {
         return refuse(client, message, wrong);
     }
-    auto it = vn->mappings.find(mapping.mac);
-    std::string holder = it == vn->mappings.end() ? "" : it->second.nve;
     StoreChange change = mapping;
     if (announce.withdraw()) {
         change = DropMapping{mapping.vni, client.name, to_string(mapping.mac)};
     }
     client.pending++;
     writer_.submit(client.id, std::move(change),
-                   [this, alive = alive_, id = client.id, request = message.request_id(), mapping, holder,
+                   [this, alive = alive_, id = client.id, request = message.request_id(), mapping,
                     withdraw = announce.withdraw()](const base::Status& status) {
                        if (*alive) {
-                           written(id, request, mapping, holder, withdraw, status);
+                           written(id, request, mapping, withdraw, status);
                        }
                    });
 }
 
-void Service::written(uint64_t id, uint64_t request, const PutMapping& mapping, const std::string& holder, bool withdraw,
-                      const base::Status& status)
+void Service::written(uint64_t id, uint64_t request, const PutMapping& mapping, bool withdraw, const base::Status& status)
 {
     Client* client = find(id);
     if (!client) {
         return;     // and has cancelled it, or was too late to
     }
     client->pending--;
-    control::AuditEvent event{AuditKind::config_changed, client->name, client->session->remote_address()};
-    event.vni = mapping.vni;
-    event.text = {{"mac", to_string(mapping.mac)}};
     // One that is gone, or never was this NVE's, is withdrawn.
     if (status || (withdraw && status.error().code == ENOENT)) {
         client->mappings.accepted++;
-        if (!withdraw && !holder.empty() && holder != client->name) {
-            event.reason = "the interface moved here from " + holder;
-            audit_.write(event);
-        }
         return reply(*client, request, true, "");
     }
     client->mappings.refused++;
-    event.kind = AuditKind::refused;
-    event.reason = status.error().text;
-    event.text.emplace_back("message", "MappingAnnounce");
+    control::AuditEvent event{AuditKind::refused, client->name, client->session->remote_address(), status.error().text};
+    event.vni = mapping.vni;
+    event.text = {{"mac", to_string(mapping.mac)}, {"message", "MappingAnnounce"}};
     audit_.write(event);
     reply(*client, request, false, status.error().text);
 }

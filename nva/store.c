@@ -237,7 +237,7 @@ store_begin(void)
 int
 store_put_mapping(uint32_t vni, const char *nve_name, const char *mac,
                   const char *const *addresses, size_t n_addresses,
-                  bool take_over, const char **holder)
+                  const char **holder)
 {
     const struct nvo3rec_vn *vn = find_vn(vni);
     const struct nvo3rec_nve *nve = find_nve(nve_name);
@@ -245,7 +245,7 @@ store_put_mapping(uint32_t vni, const char *nve_name, const char *mac,
         return ENOENT;
     }
     const struct nvo3rec_mapping *mapping = find_mapping(vn, mac);
-    if (mapping && mapping->nve != nve && !take_over) {
+    if (mapping && mapping->nve != nve) {
         *holder = mapping->nve ? mapping->nve->name : "";
         return EEXIST;
     }

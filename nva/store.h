@@ -59,7 +59,7 @@ bool store_begin(void);         /* false: not connected, or too early */
  * (the group is not in that epoch any more). */
 int store_put_mapping(uint32_t vni, const char *nve, const char *mac,
                       const char *const *addresses, size_t n_addresses,
-                      bool take_over, const char **holder);
+                      const char **holder);
 int store_drop_mapping(uint32_t vni, const char *nve, const char *mac);
 int store_start_epoch(uint32_t vni, const char *group, uint32_t epoch_now,
                       const char *nonce, int64_t started,

@@ -84,8 +84,7 @@ struct Apply {
         for (const base::IpAddress& address : c.addresses) {
             texts.push_back(address.to_string());
         }
-        return store_put_mapping(c.vni.value, c.nve.c_str(), to_string(c.mac).c_str(), pointers(texts).data(), texts.size(), c.migration,
-                                 &holder);
+        return store_put_mapping(c.vni.value, c.nve.c_str(), to_string(c.mac).c_str(), pointers(texts).data(), texts.size(), &holder);
     }
     int operator()(const DropMapping& c) { return store_drop_mapping(c.vni.value, c.nve.c_str(), c.mac.c_str()); }
     int operator()(const StartEpoch& c)
@@ -107,7 +106,7 @@ struct Apply {
 base::Error error_of(int code, const std::string& holder)
 {
     switch (code) {
-    case EEXIST: return {code, "the MAC address is held by '" + holder + "': it must be withdrawn there first, or move with the migration flag"};
+    case EEXIST: return {code, mac_is_held_by(holder)};
     case EPERM: return {code, "the NVE does not serve this network"};
     case ESTALE: return {code, "the group is in another epoch already"};
     default: return {code, "the store has no such row"};

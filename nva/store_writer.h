@@ -26,7 +26,6 @@ struct PutMapping {
     std::string nve;
     base::MacAddress mac;
     std::vector<base::IpAddress> addresses;
-    bool migration = false;     // may take it over from another NVE
 };
 
 struct DropMapping {
@@ -61,6 +60,13 @@ struct PutSender {
 };
 
 using StoreChange = std::variant<PutMapping, DropMapping, StartEpoch, AddTold, PutSender>;
+
+// Whatever a MappingAnnounce says of 'migration': with nothing to prove the move, the flag
+// would let any member have any interface's packets.
+inline std::string mac_is_held_by(const std::string& nve)
+{
+    return "the MAC address is held by '" + nve + "': withdraw it there first; moving an interface needs the migration support that is not there yet";
+}
 
 class StoreWriter {
 public:

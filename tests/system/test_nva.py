@@ -84,15 +84,16 @@ def test_mappings_spread_to_members_and_only_their_owner_changes_them(store, nva
         assert not hv2.announce(BLUE + 7, MAC2)[0]
         assert hv2.announce(RED, MAC1, withdraw=True)[0]      # nothing of its own: nothing happens
         assert "at hv1" in store.ctl("mapping-list")
+        accepted, reason = hv2.announce(RED, MAC1, ["192.168.0.1"], migration=True)
+        assert not accepted and "needs the migration support" in reason
+        assert "at hv1" in store.ctl("mapping-list")
         log = audit(store)
-        assert log.count('"event":"refused"') == 3, log
-        assert store.show("nva1", "session/show")["sessions"][1]["mappings_refused"] == 2
+        assert log.count('"event":"refused"') == 4, log
+        assert store.show("nva1", "session/show")["sessions"][1]["mappings_refused"] == 3
 
-        assert hv2.announce(RED, MAC1, ["192.168.0.1"], migration=True) == (True, "")
-        hv1.until(lambda: hv1.directory.networks[RED]["mappings"][MAC1][0] == "hv2")
-        assert hv2.announce(RED, MAC1, withdraw=True) == (True, "")
-        hv1.until(lambda: MAC1 not in hv1.directory.networks[RED]["mappings"])
-        assert hv1.announce(RED, MAC1) == (True, "")
+        assert hv1.announce(RED, MAC1, withdraw=True) == (True, "")
+        hv2.until(lambda: MAC1 not in hv2.directory.networks[RED]["mappings"])
+        assert hv2.announce(RED, MAC1) == (True, "")
         assert MAC1 not in str(hv3.directory.networks)
 
 

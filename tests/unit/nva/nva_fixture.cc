@@ -62,8 +62,8 @@ base::Status FakeStore::make(const nva::StoreChange& change)
 {
     if (const auto* put = std::get_if<nva::PutMapping>(&change)) {
         auto it = std::ranges::find_if(rows.mappings, [&](const auto& row) { return row.vni == put->vni.value && row.mac == to_string(put->mac); });
-        if (it != rows.mappings.end() && it->nve != put->nve && !put->migration) {
-            return base::Error{EEXIST, "held by '" + it->nve + "'"};
+        if (it != rows.mappings.end() && it->nve != put->nve) {
+            return base::Error{EEXIST, nva::mac_is_held_by(it->nve)};
         }
         if (!is_member(put->vni, put->nve)) {
             return base::Error{EPERM, "no member"};
