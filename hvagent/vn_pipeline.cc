@@ -72,6 +72,10 @@ private:
         pass(100, ",icmp6,ipv6_src=::,ipv6_dst=ff02::16,icmp_type=143");                        // MLD, RFC 3590
         pass(100, ",icmp6,ipv6_src=::,ipv6_dst=ff02::2,icmp_type=133");                         // router solicitation
         pass(100, ",rarp,arp_spa=0.0.0.0,arp_sha=" + mac_);                                     // a VM that was migrated
+        // It is no router.  What is in pieces cannot be checked (RFC 6980).
+        refuse(150, ",icmp6,icmp_type=134");
+        refuse(150, ",icmp6,icmp_type=137");
+        refuse(150, ",icmp6,ip_frag=yes");
     }
 
     // The sender's hardware address is checked whatever addresses it may use.

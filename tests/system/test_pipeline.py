@@ -168,6 +168,9 @@ TRACES = [
      "icmpv6_type=135,nd_target=fd50::7,nd_sll=0a:00:00:00:50:01", set()),
     ("advertisement of its own", "a1", "icmp6,dl_src=0a:00:00:00:50:01,dl_dst=33:33:00:00:00:01,ipv6_src=fd50::1,ipv6_dst=ff02::1,"
      "icmpv6_type=136,nd_target=fd50::1,nd_tll=0a:00:00:00:50:01", {"a2"}),
+    ("router advertisement", "a1", "icmp6,dl_src=0a:00:00:00:50:01,dl_dst=33:33:00:00:00:01,ipv6_src=fe80::1,ipv6_dst=ff02::1,icmpv6_type=134", set()),
+    ("redirect", "a1", "icmp6,dl_src=0a:00:00:00:50:01,dl_dst=0a:00:00:00:50:02,ipv6_src=fe80::1,ipv6_dst=fd50::2,icmpv6_type=137", set()),
+    ("ICMPv6 in pieces", "a1", "icmp6,dl_src=0a:00:00:00:50:01,dl_dst=0a:00:00:00:50:02,ipv6_src=fd50::1,ipv6_dst=fd50::2,ip_frag=later", set()),
     ("is my address free?", "a1", "icmp6,dl_src=0a:00:00:00:50:01,dl_dst=33:33:ff:00:00:01,ipv6_src=::,ipv6_dst=ff02::1:ff00:1,"
      "icmpv6_type=135,nd_target=fd50::1", {"a2"}),
 ]

@@ -149,6 +149,10 @@ TEST(VnPipeline, Spoofing)
         {"solicitation without option", n5 + ",icmp6,icmp_type=135,ipv6_src=fe80::/10,nd_sll=00:00:00:00:00:00", "goto_table:61"},
         {"own address free?", n5 + ",icmp6,icmp_type=135,ipv6_src=::,nd_target=fd01::1,nd_sll=00:00:00:00:00:00", "goto_table:61"},
         {"advertisement of own", n5 + ",icmp6,icmp_type=136,ipv6_src=fd01::1,nd_target=fd01::1,nd_tll=52:54:00:00:00:01", "goto_table:61"},
+        {"known addresses: no router", "table=60,priority=150,in_port=5,icmp6,icmp_type=134", "goto_table:64"},
+        {"known addresses: no redirect", "table=60,priority=150,in_port=5,icmp6,icmp_type=137", "goto_table:64"},
+        {"known addresses: no pieces", "table=60,priority=150,in_port=5,icmp6,ip_frag=yes", "goto_table:64"},
+        {"any address: it may be a router", "table=60,priority=150,in_port=6,icmp6,icmp_type=134", nullptr},
         {"advertisement, any address", n6 + ",icmp6,icmp_type=136,nd_tll=52:54:00:00:00:01", "goto_table:61"},
     };
     World world;
