@@ -346,6 +346,7 @@ private:
                 return refuse(&Tunnel::vnis, "options:" + std::string(name) + "=" + *value + " is neither a VNI (0 to 16777215) nor 'flow'");
             }
         }
+        tunnel_.flow_key = flow;
         const std::string* list = option("nvo3_vnis");
         if (list && flow && *list == "nva") {
             if (!tunnel_.flow_remote) {

@@ -61,6 +61,7 @@ struct Tunnel {
     base::IpAddress remote;         // unspecified if flow_remote
     base::IpAddress local;          // unspecified: any
     std::vector<base::Vni> vnis;    // sorted, without duplicates
+    bool flow_key = false;          // key=flow: the switch gives it packets of any VNI
     bool nva = false;               // nvo3_vnis=nva: besides, whatever the directory has
     esp::Cipher cipher{};
     uint32_t replay_window = 1024;

@@ -104,7 +104,7 @@ private:
                 problem("the NVA gives " + name + " and this host no addresses of the same IP version");
             } else if (std::ranges::find(own->second, path->remote) != own->second.end()) {
                 problem("the NVA gives " + name + " the address " + path->remote.to_string() + ", which is this host's");
-            } else if (PeerConfig* peer = peer_for(name, *path)) {
+            } else if (PeerConfig* peer = peer_for(name, *path); peer && !is_captured(vn, name, path->remote)) {
                 reach.members.emplace(name, *path);
                 add_channel(*peer, vn);
             }
@@ -137,6 +137,22 @@ private:
             return nullptr;
         }
         return &peer;
+    }
+
+    // The switch gives the member's packets to a port that names VNI or address, not to
+    // ours, which names neither: they would bypass the flows of the network.
+    bool is_captured(const VnView& vn, const std::string& name, const base::IpAddress& remote)
+    {
+        for (const Tunnel& tunnel : config_.tunnels) {
+            const bool reaches = tunnel.flow_remote || tunnel.remote == remote;
+            const bool carries = tunnel.flow_key || std::ranges::find(tunnel.vnis, vn.vni) != tunnel.vnis.end();
+            if (!tunnel.nva && tunnel.encap == vn.encap && reaches && carries) {
+                problem("port " + tunnel.port + " takes what " + name + " at " + remote.to_string() + " sends in network " + vn.name + " (VNI " +
+                        std::to_string(vn.vni.value) + "), so this host does not reach it there: remove the port");
+                return true;
+            }
+        }
+        return false;
     }
 
     // Of no use before a port can carry it: the switch would refuse its SAs.

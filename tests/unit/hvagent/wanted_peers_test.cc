@@ -194,8 +194,8 @@ TEST(WantedPeers, TunnelPortsWin)
         const char* problem;
     };
     const Row rows[] = {
-        {"its channel, another of the directory", {{"key", "1"}, {"remote_name", "hv2"}}, "hv2", {1, 2}, esp::Cipher::aes128gcm, nullptr},
-        {"the directory knows the name", {{"key", "1"}}, "hv2", {1, 2}, esp::Cipher::aes128gcm, nullptr},
+        {"its channel, another of the directory", {{"key", "1"}, {"remote_name", "hv2"}}, "hv2", {1, 2}, esp::Cipher::aes128gcm, "port tun takes"},
+        {"the directory knows the name", {{"key", "1"}}, "hv2", {1, 2}, esp::Cipher::aes128gcm, "port tun takes"},
         {"other networks", {{"key", "7"}}, "hv2", {1, 2, 7}, esp::Cipher::aes256gcm, nullptr},
         {"the port names somebody else", {{"key", "1"}, {"remote_name", "hv3"}}, "hv3", {1}, esp::Cipher::aes128gcm, "port tun names it hv3"},
         {"a pre-shared key proves no name", {{"key", "1"}, {"psk", "secret"}}, "", {1}, esp::Cipher::aes128gcm, "by psk"},
@@ -219,6 +219,39 @@ TEST(WantedPeers, TunnelPortsWin)
         if (row.problem) {
             EXPECT_EQ(wanted.problems[0].find("secret"), std::string::npos);
         }
+    }
+}
+
+// What the switch gives to another port is not offered as a path of the network.
+TEST(WantedPeers, PortsThatTakeAMembersPackets)
+{
+    struct Row {
+        const char* what;
+        StringMap options;
+        const char* type;
+        bool one, two;          // is there a path in networks 1 and 2?
+    };
+    const Row rows[] = {
+        {"VNI and address", {{"remote_ip", "192.0.2.2"}, {"key", "1"}}, "geneve", false, true},
+        {"VNI that is received alone", {{"remote_ip", "192.0.2.2"}, {"in_key", "1"}, {"out_key", "7"}}, "geneve", false, true},
+        {"VNI, any address", {{"remote_ip", "flow"}, {"key", "1"}}, "geneve", false, true},
+        {"any VNI, address", {{"remote_ip", "192.0.2.2"}, {"key", "flow"}, {"nvo3_vnis", "7"}}, "geneve", false, false},
+        {"any VNI, any address", {{"remote_ip", "flow"}, {"key", "flow"}, {"nvo3_vnis", "7"}}, "geneve", false, false},
+        {"another VNI", {{"remote_ip", "192.0.2.2"}, {"key", "7"}}, "geneve", true, true},
+        {"another VNI, any address", {{"remote_ip", "flow"}, {"key", "7"}}, "geneve", true, true},
+        {"another address", {{"remote_ip", "192.0.2.3"}, {"key", "1"}}, "geneve", true, true},
+        {"another encapsulation", {{"remote_ip", "192.0.2.2"}, {"key", "1"}}, "vxlan", true, true},
+    };
+    DirectoryView directory;
+    add(directory, 1, kBoth);
+    add(directory, 2, kBoth);
+    for (const Row& row : rows) {
+        auto wanted = wanted_peers(*config({tunnel("tun", row.options, row.type), nva_port()}), directory, "hv1");
+        EXPECT_EQ(wanted.reach.at(base::Vni(1)).members.size(), row.one) << row.what;
+        EXPECT_EQ(wanted.reach.at(base::Vni(2)).members.size(), row.two) << row.what;
+        EXPECT_EQ(says(wanted, "port tun takes what hv2 at 192.0.2.2 sends in network vn1"), !row.one) << row.what;
+        EXPECT_EQ(says(wanted, "in network vn2 (VNI 2)"), !row.two) << row.what;
+        EXPECT_EQ(wanted.peers.at(ip("192.0.2.2")).channels.contains({kGeneve, base::Vni(2)}), row.two) << row.what;
     }
 }
 
