@@ -48,11 +48,19 @@ const Group* group_of(const Vn& vn, const base::IpAddress& address)
     return it == vn.groups.end() ? nullptr : &it->second;
 }
 
+// Never one that agents have seen, which would refuse it, or take its keys for those of before:
+// a group, or its network, that was removed and made anew begins at 0, and a store that was
+// restored with what it had.  The clock is past all of them, as no epoch is as short as a second for long.
+int64_t next_epoch(uint32_t epoch_now, std::chrono::system_clock::time_point now)
+{
+    return std::max<int64_t>(int64_t{epoch_now} + 1, std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count());
+}
+
 // Whether members must be told anything anew.
 bool same_for_members(const Vn& a, const Vn& b, const base::IpAddress& address)
 {
     const Group &x = a.groups.at(address), &y = b.groups.at(address);
-    if (x.epoch != y.epoch || x.nonce != y.nonce || x.senders != y.senders || a.cipher != b.cipher) {
+    if (x.epoch != y.epoch || x.nonce != y.nonce || x.nonce_unreadable != y.nonce_unreadable || x.senders != y.senders || a.cipher != b.cipher) {
         return false;
     }
     return std::ranges::all_of(x.senders, [&](const auto& entry) {
@@ -105,7 +113,7 @@ void Groups::update(const Key& key, State& state, std::shared_ptr<const Vn> vn)
     if (!same) {
         state.version = ++counter_;
         state.secret.reset();
-        if (enabled() && group.epoch != 0) {
+        if (enabled() && group.epoch != 0 && !group.nonce_unreadable) {
             auto secret = control::derive_group_secret(master_.view(), {key.vni, key.address, group.epoch, group.nonce});
             if (secret) {
                 state.secret = std::move(*secret);
@@ -143,9 +151,9 @@ void Groups::poll()
 // What the store calls for, if anything.
 void Groups::act(const Key& key, const Vn& vn, const Group& group)
 {
-    if (group.epoch == 0) {
+    if (group.epoch == 0 || group.nonce_unreadable) {
         if (!vn.members.empty()) {
-            start_epoch(key, vn, group, "the group is new");
+            start_epoch(key, vn, group, group.epoch == 0 ? "the group is new" : "its nonce cannot be read");
         }
         return;
     }
@@ -176,14 +184,15 @@ void Groups::act(const Key& key, const Vn& vn, const Group& group)
 
 void Groups::start_epoch(const Key& key, const Vn& vn, const Group& group, const std::string& reason)
 {
-    StartEpoch change{key.vni, key.address, group.epoch, {}, 0, {}};
+    StartEpoch change{key.vni, key.address, group.epoch, next_epoch(group.epoch, clock_.wall()), {}, 0, {}};
     fill_random(change.nonce.data(), change.nonce.size());
     change.started = std::chrono::duration_cast<std::chrono::milliseconds>(clock_.wall().time_since_epoch()).count();
     for (const auto& [name, addresses] : vn.members) {
         change.told.push_back(name);
     }
     busy_.insert(key);
-    writer_.submit(0, std::move(change), [this, key, alive = alive_, epoch = group.epoch + 1, reason](const base::Status& status) {
+    auto epoch = static_cast<uint64_t>(change.epoch);
+    writer_.submit(0, std::move(change), [this, key, alive = alive_, epoch, reason](const base::Status& status) {
         if (!*alive) {
             return;
         }

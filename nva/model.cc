@@ -126,8 +126,8 @@ void add_groups(const RawStore& raw, const Vns& vns, StoreView* view)
             continue;
         }
         if (row.epoch != 0 && !parse_octets16(row.nonce, &group.nonce)) {
-            view->problems.push_back("group " + row.address + " of network " + vn->name + ": its nonce cannot be read; use nvo3-nvactl group-rekey");
-            group.epoch = 0;
+            view->problems.push_back("group " + row.address + " of network " + vn->name + ": its nonce cannot be read; its next epoch begins");
+            group.nonce_unreadable = true;
         }
         vn->groups[*address] = std::move(group);
     }

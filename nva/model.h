@@ -96,6 +96,7 @@ struct Sender {
 struct Group {
     uint32_t epoch = 0;                         // 0: none was begun
     std::array<uint8_t, control::kGroupNonceSize> nonce{};
+    bool nonce_unreadable = false;              // the epoch has no secret: the next one begins
     int64_t started = 0;                        // milliseconds since 1970
     std::set<std::string> told;                 // who may know the epoch's secret
     std::map<std::string, Sender> senders;      // by NVE; of this epoch, members only

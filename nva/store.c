@@ -295,7 +295,7 @@ verify_epoch(const struct nvo3rec_group *group, uint32_t epoch)
 
 int
 store_start_epoch(uint32_t vni, const char *address, uint32_t epoch_now,
-                  const char *nonce, int64_t started,
+                  int64_t epoch, const char *nonce, int64_t started,
                   const char *const *told, size_t n_told)
 {
     const struct nvo3rec_group *group = find_group(vni, address);
@@ -303,7 +303,7 @@ store_start_epoch(uint32_t vni, const char *address, uint32_t epoch_now,
     if (error) {
         return error;
     }
-    nvo3rec_group_set_epoch(group, (int64_t) epoch_now + 1);
+    nvo3rec_group_set_epoch(group, epoch);
     nvo3rec_group_set_nonce(group, nonce);
     nvo3rec_group_set_started(group, started);
     nvo3rec_group_set_told(group, (const char **) told, n_told);

@@ -62,7 +62,7 @@ int store_put_mapping(uint32_t vni, const char *nve, const char *mac,
                       const char **holder);
 int store_drop_mapping(uint32_t vni, const char *nve, const char *mac);
 int store_start_epoch(uint32_t vni, const char *group, uint32_t epoch_now,
-                      const char *nonce, int64_t started,
+                      int64_t epoch, const char *nonce, int64_t started,
                       const char *const *told, size_t n_told);
 /* Of the NVEs those that are members. */
 int store_add_told(uint32_t vni, const char *group, uint32_t epoch,

@@ -89,7 +89,7 @@ struct Apply {
     int operator()(const DropMapping& c) { return store_drop_mapping(c.vni.value, c.nve.c_str(), c.mac.c_str()); }
     int operator()(const StartEpoch& c)
     {
-        return store_start_epoch(c.vni.value, c.group.to_string().c_str(), c.epoch_now, base::to_hex(c.nonce).c_str(), c.started,
+        return store_start_epoch(c.vni.value, c.group.to_string().c_str(), c.epoch_now, c.epoch, base::to_hex(c.nonce).c_str(), c.started,
                                  pointers(c.told).data(), c.told.size());
     }
     int operator()(const AddTold& c)

@@ -38,6 +38,7 @@ struct StartEpoch {
     base::Vni vni{0};
     base::IpAddress group;
     uint32_t epoch_now = 0;     // the one before
+    int64_t epoch = 0;          // the new one; above 32 bits the store refuses it
     std::array<uint8_t, 16> nonce{};
     int64_t started = 0;
     std::vector<std::string> told;

@@ -19,6 +19,7 @@ namespace {
 using namespace std::chrono_literals;
 
 const base::Bytes kMaster(32, 0x5a);
+constexpr uint32_t kFirst = 1767225600;      // the fake clock in seconds
 
 std::string octets(const base::IpAddress& address)
 {
@@ -112,7 +113,7 @@ protected:
 
 TEST_F(GroupsTest, OneOfSeveralNvasBeginsTheFirstEpoch)
 {
-    EXPECT_EQ(row().epoch, 1u);
+    EXPECT_EQ(row().epoch, kFirst);
     EXPECT_EQ(row().told, (std::vector<std::string>{"hv1", "hv2"}));
     EXPECT_EQ(row().nonce.size(), 32u);
 }
@@ -125,7 +126,7 @@ TEST_F(GroupsTest, MembersOfEveryNvaHaveTheSameSecretAndOthersHaveNone)
     ASSERT_EQ(hv2.size(), 1u);
     EXPECT_EQ(hv1[0].secret(), hv2[0].secret());
     EXPECT_EQ(hv1[0].secret().size(), control::kGroupSecretSize);
-    EXPECT_EQ(hv1[0].epoch(), 1u);
+    EXPECT_EQ(hv1[0].epoch(), kFirst);
     EXPECT_TRUE(nva.told("hv3").empty());
     EXPECT_TRUE(nva.told("mallory").empty());
     EXPECT_TRUE(nva.told("hv1").empty()) << "told twice";
@@ -137,7 +138,7 @@ TEST_F(GroupsTest, WhoJoinsIsNotedBeforeItIsTold)
     nva.apply(store);
     EXPECT_TRUE(nva.told("hv3").empty()) << "told before the store knew";
     settle();
-    EXPECT_EQ(row().epoch, 1u) << "who joins starts no epoch";
+    EXPECT_EQ(row().epoch, kFirst) << "who joins starts no epoch";
     EXPECT_EQ(row().told.back(), "hv3");
     EXPECT_EQ(nva.told("hv3").size(), 1u);
 }
@@ -191,14 +192,41 @@ TEST_F(GroupsTest, TimeEndsAnEpoch)
     nva.groups.poll();
     EXPECT_EQ(store.queue.size(), 1u) << "asked once";
     settle();
-    EXPECT_EQ(row().epoch, epoch + 1);
+    EXPECT_EQ(row().epoch, epoch + 60);
+}
+
+TEST_F(GroupsTest, EpochsNeverGoBack)
+{
+    struct Row {
+        const char* description;
+        std::chrono::seconds later;
+        void (*change)(nva::RawStore::Group&);
+        uint32_t expected;
+    };
+    const Row rows[] = {
+        {"made anew", 5s, [](nva::RawStore::Group& group) { group = {kRed, "239.1.1.1", 0, "", 0, {}}; }, kFirst + 5},
+        {"restored", 5s, [](nva::RawStore::Group& group) { group.epoch = 7, group.started = 0; }, kFirst + 10},
+        {"twice in a second", 0s, [](nva::RawStore::Group& group) { group.started = 0; }, kFirst + 11},
+        {"the clock was set back", -100s, [](nva::RawStore::Group& group) { group.told.emplace_back("gone"); }, kFirst + 12},
+        {"a nonce that cannot be read", 0s, [](nva::RawStore::Group& group) { group.nonce = "zz"; }, kFirst + 13},
+    };
+    for (const Row& row : rows) {
+        clock.advance(row.later);
+        row.change(store.rows.groups[0]);
+        settle();
+        EXPECT_EQ(this->row().epoch, row.expected) << row.description;
+        EXPECT_EQ(this->row().nonce.size(), 32u) << row.description;
+        auto told = nva.told("hv1");
+        ASSERT_EQ(told.size(), 1u) << row.description;
+        EXPECT_EQ(told[0].epoch(), row.expected) << row.description;
+    }
 }
 
 TEST_F(GroupsTest, ASenderIsGrantedAnIdAndAllMembersHearOfIt)
 {
     (void)nva.told("hv1");
     (void)other.told("hv2");
-    auto grant = enrol("hv1", 1);
+    auto grant = enrol("hv1", kFirst);
     ASSERT_TRUE(grant.accepted()) << grant.reason();
     EXPECT_EQ(grant.sender().name(), "hv1");
     EXPECT_EQ(grant.sender().address(), octets(ip("10.0.0.1")));
@@ -209,7 +237,7 @@ TEST_F(GroupsTest, ASenderIsGrantedAnIdAndAllMembersHearOfIt)
         ASSERT_EQ(keys[0].senders_size(), 1);
         EXPECT_EQ(keys[0].senders(0).SerializeAsString(), grant.sender().SerializeAsString());
     }
-    auto again = enrol("hv1", 1);
+    auto again = enrol("hv1", kFirst);
     EXPECT_NE(again.sender().sender_id(), grant.sender().sender_id());
     ASSERT_EQ(other.told("hv2")[0].senders_size(), 1) << "the former one is gone";
 }
@@ -217,7 +245,7 @@ TEST_F(GroupsTest, ASenderIsGrantedAnIdAndAllMembersHearOfIt)
 TEST_F(GroupsTest, AnSpiThatIsTakenIsDrawnAnew)
 {
     store.next_sender_fails = base::Error{EEXIST, "taken"};
-    EXPECT_TRUE(enrol("hv1", 1).accepted());
+    EXPECT_TRUE(enrol("hv1", kFirst).accepted());
     EXPECT_EQ(store.rows.senders.size(), 1u);
 }
 
@@ -233,9 +261,9 @@ TEST_F(GroupsTest, WhoIsRefused)
     store.rows.groups.push_back({kRed, "ff05::1:1", 0, "", 0, {}});
     settle();
     const Row rows[] = {
-        {"hv1", kRed, "239.1.1.1", 2, "epoch 1, not 2"},    {"hv3", kRed, "239.1.1.1", 1, "does not serve"},
-        {"hv1", kRed, "239.1.1.2", 1, "no group"},          {"hv1", kBlue, "239.1.1.1", 1, "no group"},
-        {"hv1", kRed, "ff05::1:1", 1, "no underlay address"},
+        {"hv1", kRed, "239.1.1.1", 2, "epoch 1767225600, not 2"},    {"hv3", kRed, "239.1.1.1", kFirst, "does not serve"},
+        {"hv1", kRed, "239.1.1.2", kFirst, "no group"},          {"hv1", kBlue, "239.1.1.1", kFirst, "no group"},
+        {"hv1", kRed, "ff05::1:1", kFirst, "no underlay address"},
     };
     for (const Row& row : rows) {
         auto grant = enrol(row.nve, row.epoch, row.group, row.vni);

@@ -85,7 +85,7 @@ base::Status FakeStore::make(const nva::StoreChange& change)
         if (!row || row->epoch != start->epoch_now) {
             return base::Error{ESTALE, "another epoch"};
         }
-        row->epoch++;
+        row->epoch = static_cast<uint32_t>(start->epoch);
         row->nonce = base::to_hex(start->nonce);
         row->started = start->started;
         row->told = start->told;
