@@ -310,6 +310,22 @@ def test_tunnel_port_is_made_and_marked(bench):
     assert "nvo3-geneve" not in host.vsctl("list-ports", "br-int").split()
 
 
+def test_port_of_our_name_without_our_mark_is_not_ours(bench):
+    host = bench.host
+    host.vsctl("add-port", "br-int", "nvo3-vxlan", "--", "set", "Interface", "nvo3-vxlan", "type=internal")
+    try:
+        needs_vxlan = world(blue=(5001, FAR), red=(5002,))
+        needs_vxlan["vns"][1]["encap"] = "vxlan"
+        for state in (needs_vxlan, bench.world, world(nva=False), bench.world):
+            bench.tool.tell(state)
+            # A port of ours comes and goes in the same transactions.
+            wait_until(lambda: ("nvo3-geneve" in host.vsctl("list-ports", "br-int").split()) == state["nva"], "our port is as it should be", 5)
+            assert host.vsctl("get", "Interface", "nvo3-vxlan", "type") == "internal"
+        assert "another port has the name" in host.log("pipeline_tool")
+    finally:
+        host.vsctl("del-port", "br-int", "nvo3-vxlan")
+
+
 def test_without_nva_nothing_of_ours_is_there(bench):
     bench.tool.tell(world(nva=False))
     assert own_flows(bench.host) == []
