@@ -207,18 +207,18 @@ TEST_F(AgentTest, AgreesOnKeysAndNeverSendsFirst)
     a->options()["key"] = b->options()["key"] = "flow";
     a->options()["nvo3_vnis"] = b->options()["nvo3_vnis"] = "5001,5002,5003";
     // An outbound SA may appear only where the other end has the inbound one.
-    std::atomic<int> first{0};
+    auto first = std::make_shared<std::atomic<int>>(0);
     for (auto [host, peer] : {std::pair{&*a, &*b}, {&*b, &*a}}) {
-        host->sw->on_install([&first, peer = peer](const FakeSwitch::Sa& sa) {
+        host->sw->on_install([first, peer = peer](const FakeSwitch::Sa& sa) {
             auto there = peer->sw->sas(SaDirection::inbound);
             if (sa.direction == SaDirection::outbound && std::ranges::none_of(there, [&](const auto& in) { return in.spi == sa.spi; })) {
-                first++;
+                (*first)++;
             }
         });
     }
     start();
     expect_up();
-    EXPECT_EQ(first, 0);
+    EXPECT_EQ(*first, 0);
     auto sas = a->sw->sas();
     EXPECT_EQ(a->sw->sas(SaDirection::outbound).size(), 3u);
     std::vector<base::Bytes> keys;
@@ -246,8 +246,8 @@ TEST_F(AgentTest, AgentRestartKeepsSasAndReplacesThem)
     a->agent.reset();
     EXPECT_EQ(a->sw->sas().size(), before.size()) << "the switch keeps what it has";
     EXPECT_NE(a->audit().find("\"stopped\""), std::string::npos);
-    std::atomic<bool> gap{false};
-    a->sw->on_install([&](const FakeSwitch::Sa&) { gap = gap || a->sw->sas(SaDirection::outbound).empty(); });
+    auto gap = std::make_shared<std::atomic<bool>>(false);      // outlives the test: the switch calls until it ends
+    a->sw->on_install([gap, host = &*a](const FakeSwitch::Sa&) { *gap = *gap || host->sw->sas(SaDirection::outbound).empty(); });
     a->start();
     ASSERT_TRUE(await([&] {
         auto now = a->sw->sas(SaDirection::outbound);
@@ -255,7 +255,7 @@ TEST_F(AgentTest, AgentRestartKeepsSasAndReplacesThem)
                    return std::ranges::any_of(before, [&](const auto& old) { return old.spi == sa.spi; });
                });
     }));
-    EXPECT_FALSE(gap);
+    EXPECT_FALSE(*gap);
 }
 
 TEST_F(AgentTest, SwitchRestartKeysAnew)
@@ -285,19 +285,19 @@ TEST_F(AgentTest, PeerAgentThatDiesIsNoticedAndComesBack)
 
 TEST_F(AgentTest, SessionRenewalLosesNothing)
 {
-    std::atomic<bool> gap{false};
+    auto gap = std::make_shared<std::atomic<bool>>(false);      // outlives the test: the switch calls until it ends
     start({.renew_after = 700ms});
     expect_up();
     auto before = a->sw->sas(SaDirection::inbound);
     for (Host* host : {&*a, &*b}) {
-        host->sw->on_install([&gap, host](const FakeSwitch::Sa&) { gap = gap || host->sw->sas(SaDirection::outbound).empty(); });
+        host->sw->on_install([gap, host](const FakeSwitch::Sa&) { *gap = *gap || host->sw->sas(SaDirection::outbound).empty(); });
     }
     ASSERT_TRUE(await([&] {
         auto view = a->agent->view();
         return view && (*view)->peers[0].sessions >= 3;
     }));
     expect_up();
-    EXPECT_FALSE(gap);
+    EXPECT_FALSE(*gap);
     for (const auto& sa : a->sw->sas(SaDirection::outbound)) {
         EXPECT_TRUE(std::ranges::none_of(before, [&](const auto& old) { return old.key == sa.key; }));
     }
@@ -365,12 +365,12 @@ TEST_F(AgentTest, RenewedCertificateKeepsTheTunnel)
     start();
     expect_up();
     pki().run("host renewed --renew");
-    std::atomic<bool> gap{false};
-    a->sw->on_install([&](const FakeSwitch::Sa&) { gap = gap || a->sw->sas(SaDirection::outbound).empty(); });
+    auto gap = std::make_shared<std::atomic<bool>>(false);      // outlives the test: the switch calls until it ends
+    a->sw->on_install([gap, host = &*a](const FakeSwitch::Sa&) { *gap = *gap || host->sw->sas(SaDirection::outbound).empty(); });
     b->copy_credentials("renewed");
     ASSERT_TRUE(b->agent->reload());
     expect_up();
-    EXPECT_FALSE(gap);
+    EXPECT_FALSE(*gap);
     EXPECT_EQ(a->error(), "");
 }
 
