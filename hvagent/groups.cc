@@ -276,6 +276,7 @@ base::Result<SaConfig> Groups::make_sa(const GroupId& id, const Group& group, co
     sa.cipher = group.cipher;
     sa.esn = false;
     sa.limits.hard_packets = kHardPackets;
+    sa.limits.hard_seconds = kHardSeconds;
     sa.limits.soft_packets = inbound ? 0 : kSoftPackets;
     sa.generation = group.epoch;
     sa.key = std::move(*key);

@@ -19,6 +19,10 @@ namespace nvo3::agent {
 inline constexpr uint64_t kSoftPackets = uint64_t{1} << 31;
 inline constexpr uint64_t kHardPackets = (uint64_t{1} << 32) - 1;
 
+// An epoch lasts a day at most (the NVA's group-rekey-seconds); one that nobody renews
+// ends after two of them and an hour, so that no key lives for as long as an NVA is away.
+inline constexpr uint32_t kHardSeconds = 49 * 3600;
+
 inline constexpr auto kGrantTimeout = 10s;
 inline constexpr auto kRefusedRetry = 30s;
 inline constexpr auto kInstallRetry = 5s;

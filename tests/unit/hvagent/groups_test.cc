@@ -278,6 +278,7 @@ TEST(Groups, ReceiversAtOnceTheSenderLater)
     EXPECT_TRUE(in.local.is_unspecified());
     EXPECT_EQ(in.epoch, 1u);
     EXPECT_EQ(in.limits.soft_packets, 0u);
+    EXPECT_EQ(in.limits.hard_seconds, 176400u);
     EXPECT_EQ(rig.registered, (std::vector<std::pair<GroupId, uint32_t>>{{kId, 1}}));
     rig.granted(kSelf, 1, 1);
     rig.pass(kActivate - 1ms);
@@ -288,6 +289,7 @@ TEST(Groups, ReceiversAtOnceTheSenderLater)
     ASSERT_TRUE(rig.sends(1));
     EXPECT_EQ(rig.outbound[kGroup].second.local, kSelf.address);
     EXPECT_EQ(rig.outbound[kGroup].second.limits.soft_packets, uint64_t{1} << 31);
+    EXPECT_EQ(rig.outbound[kGroup].second.limits.hard_seconds, 176400u);
     EXPECT_EQ(rig.groups.sending_from(kId), kSelf.address);
     auto view = rig.groups.view()[0];
     EXPECT_EQ(view.state, "sending");
