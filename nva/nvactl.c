@@ -362,7 +362,9 @@ main(int argc, char *argv[])
          "Called as %s", args);
     ctl_timeout_setup(timeout);
 
-    the_idl = ovsdb_idl_create(db, &nvo3rec_idl_class, true, false);
+    /* Of several servers one may be down: the next is tried. */
+    the_idl = ovsdb_idl_create(db, &nvo3rec_idl_class, true,
+                               strchr(db, ',') != NULL);
     ovsdb_idl_set_leader_only(the_idl, leader_only);
     /* Once for each state of the database: if a transaction fails, it is
      * because there is another. */
