@@ -40,7 +40,7 @@ void register_commands(Agent& agent)
     daemon::register_command(show<show_groups>(agent, "group/show"));
     daemon::register_command(show<show_tsis>(agent, "tsi/show"));
     daemon::register_command(
-        {"audit/show", "[json]", 0, [&agent](const Call& call) -> Reply { return show_audit(agent.audit().recent(), call.json); }});
+        {"audit/show", "[json]", 0, [&agent](const Call& call) -> Reply { return control::show_audit(agent.audit().recent(), call.json); }});
     daemon::register_command(
         {"audit/reopen", "[json]", 0, [&agent](const Call& call) { return reply(agent.audit().reopen(), call, "reopened"); }});
     daemon::register_command({"peer/rekey", "NAME [json]", 1, [&agent](const Call& call) -> Reply {

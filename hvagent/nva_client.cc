@@ -463,16 +463,7 @@ NvaView NvaClient::view() const
         view.list.push_back({control::to_string(to_endpoint(nva->endpoint)), nva->name, nva.get() == current_, nva->error});
     }
     if (current_ && current_->session) {
-        const Session& session = *current_->session;
-        auto stats = session.stats();
-        view.session = SessionView{session.tls_summary(),
-                                   true,
-                                   session.opened_at(),
-                                   control::to_string(session.peer().role),
-                                   stats.messages_in,
-                                   stats.messages_out,
-                                   stats.receive_throttled,
-                                   stats.send_throttled};
+        view.session = view_of(*current_->session);
     }
     return view;
 }

@@ -10,6 +10,13 @@ namespace nvo3::agent {
 using control::AuditKind;
 using control::Session;
 
+SessionView view_of(const Session& session)
+{
+    auto stats = session.stats();
+    return {session.tls_summary(), session.side() == Session::Side::initiator, session.opened_at(),
+            control::to_string(session.peer().role), stats.messages_in, stats.messages_out, stats.receive_throttled, stats.send_throttled};
+}
+
 void Peer::audit(AuditKind kind, const std::string& reason, const std::optional<ChannelId>& channel) const
 {
     control::AuditEvent event{kind, name_, config_.remote, reason};
@@ -105,16 +112,7 @@ PeerView Peer::view() const
         if (live.id != current_ || !live.session->is_open()) {
             continue;
         }
-        const Session& session = *live.session;
-        auto stats = session.stats();
-        view.session = SessionView{session.tls_summary(),
-                                   session.side() == Session::Side::initiator,
-                                   session.opened_at(),
-                                   control::to_string(session.peer().role),
-                                   stats.messages_in,
-                                   stats.messages_out,
-                                   stats.receive_throttled,
-                                   stats.send_throttled};
+        view.session = view_of(*live.session);
     }
     return view;
 }

@@ -194,19 +194,4 @@ std::string show_throttle(const AgentView& view, bool as_json)
     return out.str();
 }
 
-std::string show_audit(const std::vector<std::string>& lines, bool as_json)
-{
-    std::string text;
-    if (!as_json) {
-        for (const std::string& line : lines) {
-            text += line + "\n";
-        }
-        return text.empty() ? "no events\n" : text;
-    }
-    for (const std::string& line : lines) {
-        text += (text.empty() ? "  " : ",\n  ") + line;
-    }
-    return "[\n" + text + "\n]\n";
-}
-
 }  // namespace nvo3::agent

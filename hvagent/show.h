@@ -21,7 +21,6 @@ std::string show_vns(const AgentView&, bool json);
 std::string show_groups(const AgentView&, bool json);
 std::string show_tsis(const AgentView&, bool json);
 // 'lines' are JSON objects, oldest first.
-std::string show_audit(const std::vector<std::string>& lines, bool json);
 
 }  // namespace nvo3::agent
 #endif

@@ -21,6 +21,10 @@
 #include "hvagent/keying.h"
 #include "hvagent/network_view.h"
 
+namespace nvo3::control {
+class Session;
+}
+
 namespace nvo3::agent {
 
 struct SessionView {
@@ -31,6 +35,9 @@ struct SessionView {
     uint64_t messages_in = 0, messages_out = 0;
     uint64_t receive_throttled = 0, send_throttled = 0;
 };
+
+// Of an open session.
+SessionView view_of(const control::Session&);
 
 struct PeerView {
     std::string name;               // as authenticated; else as configured; else the address

@@ -90,6 +90,7 @@ tests_unit_nva_tests_SOURCES = \
 	tests/unit/nva/model_test.cc \
 	tests/unit/nva/nva_fixture.cc \
 	tests/unit/nva/nva_fixture.h \
+	tests/unit/nva/nva_test.cc \
 	tests/unit/nva/service_test.cc
 tests_unit_nva_tests_CPPFLAGS = $(nva_libnva_a_CPPFLAGS) -I$(top_srcdir)/tests/support $(GTEST_CFLAGS)
 tests_unit_nva_tests_LDADD = $(nvo3_nva_libs) $(PROTOBUF_LIBS) $(IPSEC_MB_LIBS) \

@@ -54,8 +54,9 @@ base::Result<Nva::Options> read_settings(const daemon::Options& options, const o
         return base::Error{EINVAL, "give --certificate, --private-key and --ca-cert (or --nva-certificate, --nva-private-key and "
                                    "--nva-ca-cert): PEM files, as nvo3-pki makes them for the role nva"};
     }
-    // A server of the store asks for no more than a certificate of its CA.
-    settings.store_shares_ca = std::string(ovs.database).find("ssl:") != std::string::npos && files.ca_cert == file(ovs.ca_cert);
+    if (std::string(ovs.database).find("ssl:") != std::string::npos) {
+        settings.store_ca = file(ovs.ca_cert);
+    }
     settings.group_key = options.file("group-key");
     settings.audit_log = options.file("audit-log", std::string(ovs_daemon_logdir()) + "/nvo3-nva-audit.log");
     return settings;

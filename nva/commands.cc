@@ -42,7 +42,7 @@ void register_commands(Nva& nva)
                                   return show_groups(view, call.json);
                               })});
     daemon::register_command(
-        {"audit/show", "[json]", 0, [&nva](const Call& call) -> Reply { return show_audit(nva.audit().recent(), call.json); }});
+        {"audit/show", "[json]", 0, [&nva](const Call& call) -> Reply { return control::show_audit(nva.audit().recent(), call.json); }});
     daemon::register_command(
         {"audit/reopen", "[json]", 0, [&nva](const Call& call) { return reply(nva.audit().reopen(), call, "reopened"); }});
     daemon::register_command({"reload", "[json]", 0, [&nva](const Call& call) { return reply(nva.reload(), call, "reloaded"); }});

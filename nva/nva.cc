@@ -3,10 +3,12 @@
 // See nva.h.
 #include "nva/nva.h"
 
+#include <cerrno>
 #include <utility>
 
 #include "base/log.h"
 #include "control/group_keying.h"
+#include "control/pem.h"
 
 namespace nvo3::nva {
 
@@ -16,6 +18,30 @@ using control::AuditKind;
 namespace {
 
 constexpr auto kGoodbye = 2s;
+
+// A server of the store asks for no more than a certificate of its CA: one that NVEs have
+// as well would let each of them write there.
+base::Status check_store_ca(const std::string& store_ca, const std::string& nve_ca)
+{
+    if (store_ca.empty()) {
+        return {};
+    }
+    auto of_store = control::load_certificates(store_ca, "CA of the store");
+    auto of_nves = control::load_certificates(nve_ca, "CA of NVEs");
+    if (!of_store || !of_nves) {
+        return of_store ? of_nves.error() : of_store.error();
+    }
+    for (const auto& one : *of_store) {
+        for (const auto& other : *of_nves) {
+            if (X509_cmp(one.get(), other.get()) == 0) {
+                return base::Error{EINVAL, "a CA of NVEs (" + nve_ca + ") is one of the store (" + store_ca +
+                                               ") as well, so that any NVE could write the store: give the store a CA of its own, and NVEs theirs "
+                                               "by --nva-ca-cert, --nva-certificate and --nva-private-key"};
+            }
+        }
+    }
+    return {};
+}
 
 }  // namespace
 
@@ -31,9 +57,8 @@ base::Result<std::unique_ptr<Nva>> Nva::start(Options options, StoreWriter& writ
         }
         key = std::move(*read);
     }
-    if (options.store_shares_ca) {
-        base::log(base::LogLevel::warn, "store", "the CA of NVEs is that of the store as well: whoever has a certificate of it, an NVE too, "
-                                                 "may write the store; give NVEs another one with --nva-ca-cert");
+    if (auto status = check_store_ca(options.store_ca, options.service.files.ca_cert); !status) {
+        return status.error();
     }
     auto audit = control::AuditLog::open(options.audit_log, clock);
     if (!audit) {

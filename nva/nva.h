@@ -26,11 +26,11 @@ public:
         Service::Options service;
         std::string group_key;      // file; empty: groups are off
         std::string audit_log;      // file; empty: none but the ring
-        bool store_shares_ca = false;       // the store is reached by "ssl:" and trusts the CA of NVEs: warned about
+        std::string store_ca;       // file, of a store that is reached by "ssl:"; empty: another
     };
 
     // Starts the I/O thread; after daemonising.  Fails if the audit log or the group key
-    // cannot be opened.  'writer' must outlive it.
+    // cannot be opened, or if NVEs are of a CA that may write the store.  'writer' must outlive it.
     static base::Result<std::unique_ptr<Nva>> start(Options, StoreWriter& writer, const base::Clock& = base::system_clock());
     // Says goodbye to the NVEs and ends the thread; at most about two seconds.
     ~Nva();

@@ -18,7 +18,6 @@ std::string show_sessions(const ServiceView&, bool store_connected, bool json);
 // 'which': a name or VNI with its members and mappings; empty: all, in short.  ENOENT.
 base::Result<std::string> show_vns(const ServiceView&, const std::string& which, bool json);
 std::string show_groups(const ServiceView&, bool json);
-std::string show_audit(const std::vector<std::string>& lines, bool json);
 
 }  // namespace nvo3::nva
 #endif

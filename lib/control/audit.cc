@@ -196,4 +196,20 @@ AuditLog::recent(size_t max) const
     return {ring_.end() - static_cast<std::ptrdiff_t>(count), ring_.end()};
 }
 
+std::string
+show_audit(const std::vector<std::string>& lines, bool as_json)
+{
+    std::string text;
+    if (!as_json) {
+        for (const std::string& line : lines) {
+            text += line + "\n";
+        }
+        return text.empty() ? "no events\n" : text;
+    }
+    for (const std::string& line : lines) {
+        text += (text.empty() ? "  " : ",\n  ") + line;
+    }
+    return "[\n" + text + "\n]\n";
+}
+
 }  // namespace nvo3::control

@@ -94,6 +94,9 @@ private:
     std::map<AuditKind, Flood> floods_;
 };
 
+// Lines of recent() for people, or as one JSON array.
+std::string show_audit(const std::vector<std::string>& lines, bool json);
+
 }  // namespace nvo3::control
 
 #endif

@@ -7,6 +7,8 @@ lib_libnvo3daemon_a_SOURCES = \
 	lib/daemon/io_thread.h \
 	lib/daemon/options.cc \
 	lib/daemon/options.h \
+	lib/daemon/program.cc \
+	lib/daemon/program.h \
 	lib/daemon/privileges.cc \
 	lib/daemon/privileges.h
 

@@ -63,8 +63,8 @@ def field(number, value):
     return varint(number << 3 | 2) + varint(len(value)) + value
 
 
-def parse(data):
-    """Fields of a message as {number: value}; the last of a repeated one."""
+def parse_all(data):
+    """Fields of a message as {number: [values]}."""
     fields, at = {}, 0
 
     def read_varint():
@@ -80,15 +80,21 @@ def parse(data):
     while at < len(data):
         tag = read_varint()
         if tag & 7 == 0:
-            fields[tag >> 3] = read_varint()
+            value = read_varint()
         elif tag & 7 == 1:
-            fields[tag >> 3] = struct.unpack("<Q", data[at:at + 8])[0]
+            value = struct.unpack("<Q", data[at:at + 8])[0]
             at += 8
         else:
             size = read_varint()
-            fields[tag >> 3] = data[at:at + size]
+            value = data[at:at + size]
             at += size
+        fields.setdefault(tag >> 3, []).append(value)
     return fields
+
+
+def parse(data):
+    """Fields of a message as {number: value}; the last of a repeated one."""
+    return {number: values[-1] for number, values in parse_all(data).items()}
 
 
 class Closed(Exception):

@@ -13,38 +13,12 @@ import time
 
 from OpenSSL import SSL
 
-from insider import BODIES, NVE, Closed, Insider, field
+from insider import BODIES, NVE, Closed, Insider, field, parse_all
 from lab.process import run, wait_until
 
 BODIES.update({30: "directory_request", 31: "vn_update", 32: "vn_gone", 33: "directory_ready", 34: "mapping_announce", 35: "mapping_result",
                36: "group_register", 37: "group_grant", 38: "group_key"})
 NUMBERS = {name: number for number, name in BODIES.items()}
-
-
-def parse_all(data):
-    """Fields of a message as {number: [values]}."""
-    fields, at = {}, 0
-
-    def varint():
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte = data[at]
-            at += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-    while at < len(data):
-        tag = varint()
-        if tag & 7 == 0:
-            value = varint()
-        else:
-            size = 8 if tag & 7 == 1 else varint()
-            value = data[at:at + size]
-            at += size
-        fields.setdefault(tag >> 3, []).append(value)
-    return fields
 
 
 def mac(text):
@@ -130,7 +104,7 @@ class NveSession(Insider):
                 self.send(6, in_reply_to=envelope[1][0])
                 continue
             if kind == "hello":
-                self.nva_instance = int.from_bytes(fields[4][0], "little")
+                self.nva_instance = fields[4][0]
             self.directory.take(kind, fields)
             if kind == "group_key":
                 self.keys[(fields[1][0], fields[2][0])] = fields

@@ -182,5 +182,13 @@ TEST_F(AuditTest, FullDiskDoesNotStopUs)
     EXPECT_EQ((*log)->recent().size(), 2u);
 }
 
+TEST(ShowAudit, TextAndJson)
+{
+    EXPECT_EQ(Json::parse(control::show_audit({"{\"a\":1}", "{\"b\":2}"}, true)).size(), 2u);
+    EXPECT_EQ(Json::parse(control::show_audit({}, true)), Json::array());
+    EXPECT_EQ(control::show_audit({"{\"a\":1}"}, false), "{\"a\":1}\n");
+    EXPECT_EQ(control::show_audit({}, false), "no events\n");
+}
+
 }  // namespace
 }  // namespace nvo3::tests
