@@ -147,6 +147,15 @@ find_vn(struct ctl_context *ctx, const char *name)
     return vn;
 }
 
+/* Sets '*vnp' to the network that the argument of a list command names, or NULL
+ * for all.  False, after an error, if there is no such network. */
+static bool
+listed_vn(struct ctl_context *ctx, const struct nvo3rec_vn **vnp)
+{
+    *vnp = ctx->argc > 1 ? find_vn(ctx, ctx->argv[1]) : NULL;
+    return *vnp || ctx->argc <= 1;
+}
+
 static const struct nvo3rec_membership *
 find_member(struct ctl_context *ctx, const struct nvo3rec_vn *vn,
             const struct nvo3rec_nve *nve)
@@ -589,12 +598,9 @@ cmd_vn_leave(struct ctl_context *ctx)
 static void
 cmd_mapping_list(struct ctl_context *ctx)
 {
-    const struct nvo3rec_vn *vn = NULL;
-    if (ctx->argc > 1) {
-        vn = find_vn(ctx, ctx->argv[1]);
-        if (!vn) {
-            return;
-        }
+    const struct nvo3rec_vn *vn;
+    if (!listed_vn(ctx, &vn)) {
+        return;
     }
     struct svec lines = SVEC_EMPTY_INITIALIZER;
     const struct nvo3rec_mapping *mapping;
@@ -719,12 +725,9 @@ cmd_group_del(struct ctl_context *ctx)
 static void
 cmd_group_list(struct ctl_context *ctx)
 {
-    const struct nvo3rec_vn *vn = NULL;
-    if (ctx->argc > 1) {
-        vn = find_vn(ctx, ctx->argv[1]);
-        if (!vn) {
-            return;
-        }
+    const struct nvo3rec_vn *vn;
+    if (!listed_vn(ctx, &vn)) {
+        return;
     }
     struct svec lines = SVEC_EMPTY_INITIALIZER;
     const struct nvo3rec_group *group;
