@@ -69,10 +69,10 @@ main(int argc OVS_UNUSED, char *argv[])
     check(lines(path, "quiet: other") == 1, "another module is not held back");
     check(lines(path, "noisy: error") == 1000, "no error is lost");
 
-    char name[16];
-    for (int i = 0; i < 100; i++) {
-        snprintf(name, sizeof name, "module%d", i);
-        ovs_daemon_log(OVS_DAEMON_WARN, xstrdup(name), "many");
+    static char names[100][16];     /* The log keeps the pointers. */
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        snprintf(names[i], sizeof names[i], "module%"PRIuSIZE, i);
+        ovs_daemon_log(OVS_DAEMON_WARN, names[i], "many");
     }
     check(lines(path, ": many") >= 30, "more modules than expected do no harm");
 

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <string.h>
 
+#include <algorithm>
+
 #include <functional>
 #include <string>
 #include <vector>
@@ -132,7 +134,7 @@ TEST(Group, SaOfAPairTakesNoMulticast)
         for (const char* to : {"", "ef010101", "e0000001", "ffffffff", "df010101"}) {
             Bytes octets = next(*sender, test);
             const Bytes destination = from_hex(to);
-            memcpy(&octets[ipv6 ? 38 : 30], destination.data(), destination.size());
+            std::ranges::copy(destination, octets.begin() + (ipv6 ? 38 : 30));
             const bool multicast = *to && (ipv6 ? destination[0] == 0xff : to[0] != 'd');
             tests::Packet packet(octets);
             packet.find_headers();
