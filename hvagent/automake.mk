@@ -40,6 +40,7 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/show.h \
 	hvagent/show_json.h \
 	hvagent/show_overlay.cc \
+	hvagent/split/vm.h \
 	hvagent/tsi.cc \
 	hvagent/tsi.h \
 	hvagent/view.h \
