@@ -26,6 +26,7 @@ _live = []
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "requirement(number, ...): the requirements of tests/requirements.md that a test proves")
+    config.addinivalue_line("markers", "alone: measures time or loss, so that nothing else may run meanwhile")
 
 
 def pytest_collection_modifyitems(items):

@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 HOSTS, ROUNDS = 8, 10
 
 

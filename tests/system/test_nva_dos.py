@@ -14,6 +14,8 @@ import pytest
 from lab.programs import Programs
 from nve_tool import Counting, NvaStore, NveTool, client_hello, half_handshake, make_pki
 
+pytestmark = pytest.mark.alone
+
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = os.environ.get("NVO3_BUILDDIR", str(TOP / "build"))
 # NVEs nve0..nve5: those with even numbers serve RED, the others BLUE; 'everywhere' serves both.

@@ -12,6 +12,8 @@ import pytest
 import wire
 from lab import Capture, net, wait_until
 
+pytestmark = pytest.mark.alone
+
 MEMBERS = {5001: (1, 2, 3, 4), 5002: (1, 2, 3), 5003: (3, 4)}
 
 

@@ -8,6 +8,8 @@ import pytest
 import wire
 from lab import wait_until
 
+pytestmark = pytest.mark.alone
+
 
 def udp_loss(lab, seconds, rate="10M"):
     """(sent, lost) of an iperf3 UDP stream, counted by iperf3's sequence numbers at the receiver; the switches refuse nothing."""
