@@ -20,6 +20,8 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/keying.h \
 	hvagent/keying_exchange.cc \
 	hvagent/keying_rules.h \
+	hvagent/libvirt/domain_xml.cc \
+	hvagent/libvirt/domain_xml.h \
 	hvagent/multicast_member.cc \
 	hvagent/multicast_member.h \
 	hvagent/network_view.h \
@@ -48,7 +50,7 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/vn_pipeline.h \
 	hvagent/wanted_peers.cc \
 	hvagent/wanted_peers.h
-hvagent_libhvagent_a_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_CFLAGS) $(OPENSSL_CFLAGS)
+hvagent_libhvagent_a_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_CFLAGS) $(OPENSSL_CFLAGS) $(LIBXML_CFLAGS)
 $(hvagent_libhvagent_a_OBJECTS): lib/control/control.pb.h
 
 # The C side of the adapters, with OVS's headers and OVS's config.h.
@@ -83,7 +85,7 @@ nvo3_hvagent_libs = \
 	lib/libnvo3esp.a \
 	lib/libnvo3base.a
 hvagent_hvagent_LDADD = hvagent/libhvagentovs.a $(nvo3_hvagent_libs) lib/libnvo3daemonovs.a $(OVS_LIBS) \
-	$(PROTOBUF_LIBS) $(IPSEC_MB_LIBS) $(OPENSSL_LIBS) $(BOOST_LIBS) -lpthread
+	$(PROTOBUF_LIBS) $(LIBXML_LIBS) $(IPSEC_MB_LIBS) $(OPENSSL_LIBS) $(BOOST_LIBS) -lpthread
 EXTRA_hvagent_hvagent_DEPENDENCIES = $(OVS_STAMP) hvagent/libhvagentovs.a lib/libnvo3daemonovs.a $(nvo3_hvagent_libs)
 $(hvagent_hvagent_OBJECTS): lib/control/control.pb.h
 
@@ -110,6 +112,7 @@ tests_unit_hvagent_tests_SOURCES = \
 	tests/unit/hvagent/agent_test.cc \
 	tests/unit/hvagent/config_test.cc \
 	tests/unit/hvagent/directory_test.cc \
+	tests/unit/hvagent/domain_xml_test.cc \
 	tests/unit/hvagent/groups_test.cc \
 	tests/unit/hvagent/keying_test.cc \
 	tests/unit/hvagent/multicast_member_test.cc \
@@ -121,9 +124,16 @@ tests_unit_hvagent_tests_SOURCES = \
 	tests/unit/hvagent/wanted_peers_test.cc
 tests_unit_hvagent_tests_CPPFLAGS = $(hvagent_libhvagent_a_CPPFLAGS) $(GTEST_CFLAGS) \
 	-DNVO3_PKI='"$(abs_top_srcdir)/utilities/nvo3-pki"'
-tests_unit_hvagent_tests_LDADD = $(nvo3_hvagent_libs) $(PROTOBUF_LIBS) $(IPSEC_MB_LIBS) \
+tests_unit_hvagent_tests_LDADD = $(nvo3_hvagent_libs) $(PROTOBUF_LIBS) $(LIBXML_LIBS) $(IPSEC_MB_LIBS) \
 	$(OPENSSL_LIBS) $(BOOST_LIBS) $(GTEST_LIBS) -lgtest_main -lpthread
 $(tests_unit_hvagent_tests_OBJECTS): lib/control/control.pb.h
 
 dist_check_SCRIPTS += tests/unit/hvagent/nvo3_pki_test.sh
 TESTS += tests/unit/hvagent/nvo3_pki_test.sh
+
+check_PROGRAMS += tests/fuzz/domain_xml.fuzz
+TESTS += tests/fuzz/domain_xml.fuzz
+tests_fuzz_domain_xml_fuzz_SOURCES = tests/fuzz/domain_xml_fuzz.cc $(FUZZ_MAIN)
+tests_fuzz_domain_xml_fuzz_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_domain_xml_fuzz_LDADD = hvagent/libhvagent.a lib/libnvo3base.a $(LIBXML_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/domain_xml

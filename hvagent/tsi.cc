@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 namespace nvo3::agent {
 namespace {
@@ -19,6 +20,28 @@ base::Error wrong(const RawVmPort& raw, const std::string& text)
 }
 
 }  // namespace
+
+base::Result<std::vector<base::IpAddress>> parse_addresses(std::string_view rest)
+{
+    std::vector<base::IpAddress> addresses;
+    for (auto begin = rest.find_first_not_of(kSeparators); begin != rest.npos; begin = rest.find_first_not_of(kSeparators)) {
+        rest.remove_prefix(begin);
+        std::string_view word = rest.substr(0, rest.find_first_of(kSeparators));
+        rest.remove_prefix(word.size());
+        auto address = base::IpAddress::parse(word);
+        if (!address || address->is_multicast() || address->is_unspecified() || *address == *base::IpAddress::parse("0.0.0.0")) {
+            return base::Error{EINVAL, std::string(word) + " is not the IP address of an interface"};
+        }
+        addresses.push_back(*address);
+    }
+    std::ranges::sort(addresses);
+    addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
+    if (addresses.size() > kMaxAddresses) {
+        return base::Error{EINVAL, "names " + std::to_string(addresses.size()) + " addresses, at most " + std::to_string(kMaxAddresses) +
+                                       " are possible; without it any may be used"};
+    }
+    return addresses;
+}
 
 base::Result<Tsi> parse_tsi(const RawVmPort& raw)
 {
@@ -39,23 +62,11 @@ base::Result<Tsi> parse_tsi(const RawVmPort& raw)
     }
     tsi.mac = *mac;
 
-    std::string_view rest = raw.addresses;
-    for (auto begin = rest.find_first_not_of(kSeparators); begin != rest.npos; begin = rest.find_first_not_of(kSeparators)) {
-        rest.remove_prefix(begin);
-        std::string_view word = rest.substr(0, rest.find_first_of(kSeparators));
-        rest.remove_prefix(word.size());
-        auto address = base::IpAddress::parse(word);
-        if (!address || address->is_multicast() || address->is_unspecified() || *address == *base::IpAddress::parse("0.0.0.0")) {
-            return wrong(raw, "nvo3-addresses: " + std::string(word) + " is not the IP address of an interface");
-        }
-        tsi.addresses.push_back(*address);
+    auto addresses = parse_addresses(raw.addresses);
+    if (!addresses) {
+        return wrong(raw, "nvo3-addresses: " + addresses.error().text);
     }
-    std::ranges::sort(tsi.addresses);
-    tsi.addresses.erase(std::unique(tsi.addresses.begin(), tsi.addresses.end()), tsi.addresses.end());
-    if (tsi.addresses.size() > kMaxAddresses) {
-        return wrong(raw, "nvo3-addresses names " + std::to_string(tsi.addresses.size()) + " addresses, at most " +
-                              std::to_string(kMaxAddresses) + " are possible; without it any may be used");
-    }
+    tsi.addresses = std::move(*addresses);
     return tsi;
 }
 

@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/ip_address.h"
@@ -39,6 +40,10 @@ struct Tsi {
     std::vector<base::IpAddress> addresses;     // sorted; empty: any
     bool operator==(const Tsi&) const = default;
 };
+
+// As external_ids:nvo3-addresses has them: sorted, each once.  The error says what is wrong
+// with which; the caller names the place.
+base::Result<std::vector<base::IpAddress>> parse_addresses(std::string_view);
 
 // The error is a sentence that names port, key and value.
 base::Result<Tsi> parse_tsi(const RawVmPort&);
