@@ -53,6 +53,13 @@ hvagent_libhvagent_a_SOURCES = \
 hvagent_libhvagent_a_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_CFLAGS) $(OPENSSL_CFLAGS) $(LIBXML_CFLAGS)
 $(hvagent_libhvagent_a_OBJECTS): lib/control/control.pb.h
 
+# The only part that needs libvirt.
+noinst_LIBRARIES += hvagent/libhvagentlibvirt.a
+hvagent_libhvagentlibvirt_a_SOURCES = \
+	hvagent/libvirt/libvirt_adapter.cc \
+	hvagent/libvirt/libvirt_adapter.h
+hvagent_libhvagentlibvirt_a_CPPFLAGS = $(AM_CPPFLAGS) $(LIBVIRT_CFLAGS)
+
 # The C side of the adapters, with OVS's headers and OVS's config.h.
 noinst_LIBRARIES += hvagent/libhvagentovs.a
 hvagent_libhvagentovs_a_SOURCES = \
@@ -130,6 +137,14 @@ $(tests_unit_hvagent_tests_OBJECTS): lib/control/control.pb.h
 
 dist_check_SCRIPTS += tests/unit/hvagent/nvo3_pki_test.sh
 TESTS += tests/unit/hvagent/nvo3_pki_test.sh
+
+# With libvirt's own test driver: real library, real events, no daemon.
+check_PROGRAMS += tests/unit/libvirt_tests
+TESTS += tests/unit/libvirt_tests
+tests_unit_libvirt_tests_SOURCES = tests/unit/hvagent/libvirt_adapter_test.cc
+tests_unit_libvirt_tests_CPPFLAGS = $(AM_CPPFLAGS) $(LIBVIRT_CFLAGS) $(GTEST_CFLAGS)
+tests_unit_libvirt_tests_LDADD = hvagent/libhvagentlibvirt.a hvagent/libhvagent.a lib/libnvo3base.a $(LIBVIRT_LIBS) $(LIBXML_LIBS) \
+	$(GTEST_LIBS) -lgtest_main -lpthread
 
 check_PROGRAMS += tests/fuzz/domain_xml.fuzz
 TESTS += tests/fuzz/domain_xml.fuzz
