@@ -32,3 +32,11 @@ tests_unit_daemon_ovs_log_test_SOURCES = tests/unit/daemon/ovs_log_test.c
 tests_unit_daemon_ovs_log_test_CPPFLAGS = $(AM_CPPFLAGS) $(OVS_CPPFLAGS)
 tests_unit_daemon_ovs_log_test_LDADD = lib/libnvo3daemonovs.a $(OVS_LIBS)
 $(tests_unit_daemon_ovs_log_test_OBJECTS): $(OVS_STAMP)
+
+check_PROGRAMS += tests/unit/daemon/commands_test
+TESTS += tests/unit/daemon/commands_test
+tests_unit_daemon_commands_test_SOURCES = tests/unit/daemon/commands_test.cc
+tests_unit_daemon_commands_test_CPPFLAGS = $(AM_CPPFLAGS) $(GTEST_CFLAGS)
+tests_unit_daemon_commands_test_LDADD = lib/libnvo3daemon.a lib/libnvo3daemonovs.a lib/libnvo3base.a $(OVS_LIBS) $(BOOST_LIBS) \
+	$(GTEST_LIBS) -lpthread
+EXTRA_tests_unit_daemon_commands_test_DEPENDENCIES = $(OVS_STAMP) lib/libnvo3daemon.a lib/libnvo3daemonovs.a lib/libnvo3base.a

@@ -236,6 +236,43 @@ ovs_daemon_register(const char *name, const char *usage, int min_args,
                              command);
 }
 
+struct later_command {
+    ovs_daemon_later_command *run;
+    void *aux;
+};
+
+static void
+run_later_command(struct unixctl_conn *conn, int argc, const char *argv[],
+                  void *command_)
+{
+    const struct later_command *command = command_;
+
+    command->run(argc, argv, (struct ovs_daemon_call *) conn, command->aux);
+}
+
+void
+ovs_daemon_register_later(const char *name, const char *usage, int min_args,
+                          int max_args, ovs_daemon_later_command *run,
+                          void *aux)
+{
+    struct later_command *command = xmalloc(sizeof *command); /* for ever */
+    *command = (struct later_command) { run, aux };
+    unixctl_command_register(name, usage, min_args, max_args,
+                             run_later_command, command);
+}
+
+void
+ovs_daemon_answer(struct ovs_daemon_call *call, bool ok, const char *text)
+{
+    struct unixctl_conn *conn = (struct unixctl_conn *) call;
+
+    if (ok) {
+        unixctl_command_reply(conn, text);
+    } else {
+        unixctl_command_reply_error(conn, text);
+    }
+}
+
 /* ---- Log ---- */
 
 /* So many lines a minute, and at once.  Of each module and level, so that what outsiders provoke in one hides nothing of another. */

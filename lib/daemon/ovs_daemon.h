@@ -57,6 +57,16 @@ typedef char *ovs_daemon_command(int argc, const char *argv[], bool *ok,
 void ovs_daemon_register(const char *name, const char *usage, int min_args,
                          int max_args, ovs_daemon_command *, void *aux);
 
+/* The same, answered later: once, by ovs_daemon_answer(), until when its connection
+ * stays open.  'text' may be NULL. */
+struct ovs_daemon_call;
+typedef void ovs_daemon_later_command(int argc, const char *argv[],
+                                      struct ovs_daemon_call *, void *aux);
+void ovs_daemon_register_later(const char *name, const char *usage,
+                               int min_args, int max_args,
+                               ovs_daemon_later_command *, void *aux);
+void ovs_daemon_answer(struct ovs_daemon_call *, bool ok, const char *text);
+
 enum ovs_daemon_level { OVS_DAEMON_ERR, OVS_DAEMON_WARN, OVS_DAEMON_INFO,
                         OVS_DAEMON_DBG };
 /* Warnings and information are limited for each 'module', a string literal. */
