@@ -10,7 +10,7 @@ import select
 import subprocess
 import time
 
-from guest import build_dir
+from guest import builddir
 
 KEY_SIZE = {"aes128gcm": 16, "aes256gcm": 32, "aes128gmac": 16, "aes256gmac": 32, "chacha20poly1305": 32}
 OUTER_PORT = {"geneve": 4500, "vxlan": 4501}
@@ -45,7 +45,7 @@ class EspTool:
     """A running esp_tool with SAs of both directions. A context manager. `library` is auto, ipsec-mb or openssl."""
 
     def __init__(self, *, outbound=(), inbound=(), library="auto"):
-        program = build_dir() / "tests/support/esp_tool"
+        program = builddir() / "tests/support/esp_tool"
         if not program.exists():
             raise FileNotFoundError(f"{program} is missing: run 'make check', or 'make tests/support/esp_tool', in the build directory")
         self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,

@@ -8,7 +8,8 @@ Standard library only, so that a base Debian 12 runs it. Not thread-safe: one th
 from .capture import Capture
 from .host import Host
 from .lab import Lab
+from .libvirt import Guest, Hypervisor
 from .process import LabError, run, wait_until
 from .vm import Vm
 
-__all__ = ["Capture", "Host", "Lab", "LabError", "Vm", "run", "wait_until"]
+__all__ = ["Capture", "Guest", "Host", "Hypervisor", "Lab", "LabError", "Vm", "run", "wait_until"]

@@ -29,10 +29,14 @@ class Daemons:
         for directory in (self.rundir, self.logdir, self.dbdir, self.pkidir):
             directory.mkdir(parents=True, exist_ok=True)
 
+    def inside(self):
+        """The beginning of a command line that runs here."""
+        return net.inside(self.ns)
+
     def launch(self, argv, environment=None):
         """Starts a daemon with the options that all have; returns when it answers."""
         self.make_directories()
-        run(net.inside(self.ns) + [*argv, "--detach", "--no-chdir", "--pidfile", "--log-file", "-vconsole:off"],
+        run(self.inside() + [*argv, "--detach", "--no-chdir", "--pidfile", "--log-file", "-vconsole:off"],
             env=dict(self.env, **(environment or {})))
 
     def pid(self, daemon):
@@ -63,7 +67,7 @@ class Daemons:
 
     def run(self, *argv, **options):
         """A command in this namespace, with its Open vSwitch directories."""
-        return run(net.inside(self.ns) + [str(a) for a in argv], env=self.env, **options)
+        return run(self.inside() + [str(a) for a in argv], env=self.env, **options)
 
     def appctl(self, *argv, target="ovs-vswitchd", check=True):
         """ovs-appctl; returns what it prints."""

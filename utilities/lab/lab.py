@@ -8,9 +8,10 @@ import pathlib
 import shutil
 import signal
 
-from . import net
+from . import kernel, net
 from .capture import Capture
 from .host import DAEMONS, Host
+from .libvirt import Hypervisor
 from .nva import Nva
 from .pki import Pki
 from .process import LabError, run, wait_until
@@ -18,6 +19,7 @@ from .programs import Programs
 from .vm import Vm
 
 BRIDGE = "underlay"
+NVE_NUMBER = 100                # of hosts: NVE n is host 100 + n
 VNI = 5001
 DEFAULT_DIRECTORY = "/run/nvo3-sandbox"
 # Of Geneve or VXLAN in ESP over an underlay of 1500; used where the switch does not say.
@@ -38,16 +40,20 @@ class Plan:
     datapath: str = "nvo3"
     nva: int = 0                    # how many nvo3-nva; 0: tunnels are configured by hand
     stores: int = 1                 # servers of the NVA's store: 1, or 3 for a cluster
-    vns: int = 1                    # virtual networks, with an NVA
+    vns: int = 1                    # virtual networks, with an NVA or external NVEs
     multicast: bool = True          # the underlay carries multicast, with an NVA
+    nves: int = 0                   # external NVEs; the hosts are hypervisors then, each of all of them
+    libvirt: bool = False           # the hypervisors have a libvirtd, and no VM of this lab: Guest makes them
     builddir: str | None = None
 
     def check(self):
         if not 1 <= self.hosts <= 64 or not 0 <= self.vms <= 200:
             raise LabError(f"{self.hosts} hosts and {self.vms} VMs: 1 to 64 hosts and 0 to 200 VMs are possible")
-        if not 0 <= self.nva <= 8 or self.stores not in (1, 3) or not 1 <= self.vns <= 64 or (self.vns > 1 and not self.nva):
+        if not 0 <= self.nva <= 8 or self.stores not in (1, 3) or not 1 <= self.vns <= 64 or (self.vns > 1 and not self.nva and not self.nves):
             raise LabError(f"{self.nva} NVAs, {self.stores} stores and {self.vns} networks: 0 to 8 NVAs, 1 or 3 stores and 1 to 64 "
-                           "networks are possible, more than one network only with an NVA")
+                           "networks are possible, more than one network only with an NVA or external NVEs")
+        if not 0 <= self.nves <= 8 or (self.nves and self.ipv6) or (self.libvirt and not self.nves):
+            raise LabError("0 to 8 external NVEs are possible, with an IPv4 underlay; libvirt only with one of them")
         for name, value, values in (("underlay", self.underlay, ("afpacket", "afxdp")), ("encap", self.encap, ("geneve", "vxlan"))):
             if value not in values:
                 raise LabError(f"{name} '{value}' is not known: use {' or '.join(values)}")
@@ -72,17 +78,28 @@ class Lab:
         self._say = say
         self._tunnel_options = tunnel_options or (lambda host, peer: {})
         self._serves = serves or (lambda host, vni: True)
-        self.hosts = {f"hv{n}": Host(f"hv{n}", n, self.programs, self.plan.prefix, self.directory / f"hv{n}", self.plan.datapath)
-                      for n in range(1, self.plan.hosts + 1)}
+        self.nves = {name: host for name, host in self._make_host_objects("nve", self.plan.nves, NVE_NUMBER)}
+        self.hypervisors = {name: host for name, host in self._make_host_objects("hv", self.plan.hosts, 0)}
+        # NVEs come first: they are there when hypervisors look for them.
+        self.hosts = {**self.nves, **self.hypervisors}
         self.vms = {}
+        places = list(self.nves.values() if self.plan.libvirt else self.hosts.values())
         for n in range(1, self.plan.vms + 1):
-            host = self.hosts[f"hv{(n - 1) % self.plan.hosts + 1}"]
+            host = places[(n - 1) % len(places)]
             # The hosts in turn, then the networks in turn.
-            network = (n - 1) // self.plan.hosts % self.plan.vns
+            network = (n - 1) // len(places) % self.plan.vns
             self.vms[f"vm{n}"] = Vm(f"vm{n}", n, host, self.plan.prefix, VNI + network, network)
         nodes = max(self.plan.nva, self.plan.stores) if self.plan.nva else 0
         self.nvas = {f"nva{n}": Nva(f"nva{n}", n, self.plan.stores, self.programs, self.plan.prefix, self.directory / f"nva{n}")
                      for n in range(1, nodes + 1)}
+
+    def _make_host_objects(self, kind, count, first):
+        for n in range(1, count + 1):
+            name, options = f"{kind}{n}", {}
+            make = Host
+            if kind == "hv" and self.plan.libvirt:
+                make, options = Hypervisor, {"cache": kernel.cache(kernel.builddir(self.plan.builddir or os.environ.get("NVO3_BUILDDIR")))}
+            yield name, make(name, first + n, self.programs, self.plan.prefix, self.directory / name, self.plan.datapath, **options)
 
     @classmethod
     def load(cls, directory=DEFAULT_DIRECTORY, **options):
@@ -117,8 +134,8 @@ class Lab:
                 self._make_tunnel(host, peer)
         for vm in self.vms.values():
             vm.start(FALLBACK_MTU[self.plan.ipv6])
-            if self.plan.nva:
-                vm.join(f"vn{vm.vni}")
+            if self.plan.nva or self.plan.nves:
+                vm.join(self.network(vm.vni))
         if wait and self.protected:
             self.wait_tunnels()
             self.set_vm_mtu()
@@ -175,6 +192,10 @@ class Lab:
         """VNIs of the virtual networks."""
         return range(VNI, VNI + self.plan.vns)
 
+    def network(self, vni):
+        """The name of a virtual network, as ports and libvirt's profiles have it."""
+        return f"vn{vni}" if self.plan.nva else str(vni)
+
     def _make_nvas(self):
         self.store_pki.init()
         nodes = list(self.nvas.values())
@@ -202,12 +223,13 @@ class Lab:
     def _describe(self, node):
         """Tells the store what there is to be."""
         commands = ["init"]
-        for host in self.hosts.values():
+        nves = self.nves or self.hosts
+        for host in nves.values():
             commands += ["--", "nve-add", host.name, *([host.ipv6] if self.plan.ipv6 else [host.ipv4, host.ipv6])]
         for vni in self.networks():
             level = [f"--level={self.plan.level}"] if self.plan.level else []
             commands += ["--", *level, f"--encap={self.plan.encap}", "vn-add", f"vn{vni}", vni]
-            members = [host.name for host in self.hosts.values() if self._serves(host, vni)]
+            members = [host.name for host in nves.values() if self._serves(host, vni)]
             if members:
                 commands += ["--", "vn-join", f"vn{vni}", *members]
             if self.plan.multicast:
@@ -216,22 +238,35 @@ class Lab:
         node.ctl(*commands)
 
     def _make_host(self, host):
-        self._say(f"host {host.name}: ovsdb-server, ovs-vswitchd{', hvagent' if self.protected else ''}")
+        hypervisor = host.name in self.hypervisors and self.plan.nves > 0
+        kind = "external NVE" if host.name in self.nves else "hypervisor" if hypervisor else "host"
+        self._say(f"{kind} {host.name}: ovsdb-server, ovs-vswitchd{', hvagent' if self.protected else ''}{', libvirtd' if isinstance(host, Hypervisor) else ''}")
         net.add_namespace(host.ns)
+        if isinstance(host, Hypervisor):
+            host.hold()
         self.add_underlay_port(host.ns, "eth0", host.name)
         host.start("ovsdb-server")
         host.start("ovs-vswitchd")
         host.configure(self.plan.underlay)
         if self.protected:
-            host.set_certificate(*self.pki.give(host.name, host.pkidir))
+            host.set_certificate(*self.pki.give(host.name, host.pkidir, *(["--role", "hypervisor"] if hypervisor else [])))
             if self.plan.ipv6:
                 host.vsctl("set", "Open_vSwitch", ".", 'other_config:nvo3-listen="[::]:6652"')
-            if self.plan.nva:
+            if hypervisor:
+                nves = " ".join(nve.ipv4 for nve in self.nves.values())
+                host.vsctl("set", "Open_vSwitch", ".", "other_config:nvo3-role=hypervisor", f'other_config:nvo3-nve="{nves}"',
+                           *([] if self.plan.libvirt else ["other_config:nvo3-libvirt-uri=none"]))
+            elif self.plan.nva:
                 addresses = [f"[{nva.ipv6}]" if self.plan.ipv6 else nva.ipv4 for nva in list(self.nvas.values())[:self.plan.nva]]
                 host.vsctl("set", "Open_vSwitch", ".", f'other_config:nvo3-nva="{" ".join(addresses)}"')
             host.start("hvagent")
+        if isinstance(host, Hypervisor):
+            host.start("libvirtd")
 
     def _make_tunnel(self, host, peer):
+        if self.plan.nves:
+            self._let_in(host, peer)
+            return
         options = self._tunnel_options(host, peer) if host is not peer and not self.plan.nva else None
         if options is None:
             return
@@ -243,11 +278,19 @@ class Lab:
             defaults["remote_name"] = None
         host.add_tunnel(peer, self.plan.encap, **{**defaults, **options})
 
+    def _let_in(self, nve, hypervisor):
+        """The NVE's port to a hypervisor, which is the hypervisor's leave to use it. NVEs know each other by an NVA only."""
+        if nve.name in self.nves and hypervisor.name in self.hypervisors:
+            options = {"key": "flow", "nvo3_role": "hypervisor", "nvo3_vnis": ",".join(map(str, self.networks())), "security_level": self.plan.level}
+            nve.add_tunnel(hypervisor, self.plan.encap, **{**options, **(self._tunnel_options(nve, hypervisor) or {})})
+
     def wait_tunnels(self, timeout=30):
         """Waits until every tunnel of every host is up."""
-        if self.plan.nva:
+        if self.plan.nva or self.plan.nves:
             for host in self.hosts.values():
                 wait_until(lambda: host.tunnels(), f"hvagent of {host.name} has made its tunnel port", timeout)
+        if self.plan.nves:
+            return      # they come up with the first interface in a network
         for host in self.hosts.values():
             for port in host.tunnels():
                 host.wait_tunnel(port, timeout=timeout)

@@ -13,6 +13,8 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 SWITCH_DIRECTORIES = ("/usr/lib/openvswitch-switch-nvo3", "/usr/local/lib/openvswitch-switch-nvo3",
                       "/usr/lib/x86_64-linux-gnu/openvswitch-switch-nvo3")
 
+HOOKS = ("/usr/libexec/ovs-nvo3/nvo3-libvirt-hook", "/usr/local/libexec/ovs-nvo3/nvo3-libvirt-hook")
+
 
 @dataclasses.dataclass(frozen=True)
 class Programs:
@@ -28,6 +30,7 @@ class Programs:
     appctl: str
     ofctl: str
     pki: str
+    libvirt_hook: str
     schema: str
     nva_schema: str
     path: str
@@ -53,6 +56,7 @@ def _built(builddir):
     ovs = pathlib.Path(match.group(1)) if match else builddir / "ovs"
     parts = [builddir / "ovs-ext/vswitchd", builddir / "hvagent", builddir / "nva", TOP / "utilities", ovs / "utilities", ovs / "ovsdb"]
     return Programs(vswitchd=str(parts[0] / "ovs-vswitchd"), hvagent=str(parts[1] / "hvagent"), pki=str(TOP / "utilities/nvo3-pki"),
+                    libvirt_hook=str(builddir / "utilities/libvirt-hook/nvo3-libvirt-hook"),
                     nva=str(builddir / "nva/nvo3-nva"), nvactl=str(builddir / "nva/nvo3-nvactl"), nva_schema=str(TOP / "nva/nvo3.ovsschema"),
                     ovsdb_server=str(ovs / "ovsdb/ovsdb-server"), ovsdb_tool=str(ovs / "ovsdb/ovsdb-tool"),
                     vsctl=str(ovs / "utilities/ovs-vsctl"), appctl=str(ovs / "utilities/ovs-appctl"),
@@ -65,6 +69,7 @@ def _installed():
     which = {name: shutil.which(name) or "" for name in
              ("hvagent", "nvo3-nva", "nvo3-nvactl", "ovsdb-server", "ovsdb-tool", "ovs-vsctl", "ovs-appctl", "ovs-ofctl", "nvo3-pki")}
     return Programs(vswitchd=f"{switch}/ovs-vswitchd" if switch else "", hvagent=which["hvagent"], pki=which["nvo3-pki"],
+                    libvirt_hook=next((f for f in HOOKS if os.path.exists(f)), ""),
                     nva=which["nvo3-nva"], nvactl=which["nvo3-nvactl"], nva_schema="/usr/share/openvswitch/nvo3.ovsschema",
                     ovsdb_server=which["ovsdb-server"], ovsdb_tool=which["ovsdb-tool"], vsctl=which["ovs-vsctl"],
                     appctl=which["ovs-appctl"], ofctl=which["ovs-ofctl"],
