@@ -22,6 +22,8 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/keying_rules.h \
 	hvagent/libvirt/domain_xml.cc \
 	hvagent/libvirt/domain_xml.h \
+	hvagent/libvirt/hooks.cc \
+	hvagent/libvirt/hooks.h \
 	hvagent/multicast_member.cc \
 	hvagent/multicast_member.h \
 	hvagent/network_view.h \
@@ -121,6 +123,7 @@ tests_unit_hvagent_tests_SOURCES = \
 	tests/unit/hvagent/directory_test.cc \
 	tests/unit/hvagent/domain_xml_test.cc \
 	tests/unit/hvagent/groups_test.cc \
+	tests/unit/hvagent/hooks_test.cc \
 	tests/unit/hvagent/keying_test.cc \
 	tests/unit/hvagent/multicast_member_test.cc \
 	tests/unit/hvagent/nva_client_test.cc \
@@ -151,4 +154,10 @@ TESTS += tests/fuzz/domain_xml.fuzz
 tests_fuzz_domain_xml_fuzz_SOURCES = tests/fuzz/domain_xml_fuzz.cc $(FUZZ_MAIN)
 tests_fuzz_domain_xml_fuzz_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_domain_xml_fuzz_LDADD = hvagent/libhvagent.a lib/libnvo3base.a $(LIBXML_LIBS)
-EXTRA_DIST += tests/fuzz/corpus/domain_xml
+check_PROGRAMS += tests/fuzz/hook_input.fuzz
+TESTS += tests/fuzz/hook_input.fuzz
+tests_fuzz_hook_input_fuzz_SOURCES = tests/fuzz/hook_input_fuzz.cc utilities/libvirt-hook/exchange.cc $(FUZZ_MAIN)
+tests_fuzz_hook_input_fuzz_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/utilities
+tests_fuzz_hook_input_fuzz_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_hook_input_fuzz_LDADD = hvagent/libhvagent.a lib/libnvo3base.a $(LIBXML_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/domain_xml tests/fuzz/corpus/hook_input

@@ -2,6 +2,19 @@
 bin_SCRIPTS += utilities/nvo3-pki
 dist_man_MANS += doc/man/nvo3-pki.8
 
+# libvirt's hook; packages link it from /etc/libvirt/hooks/qemu.d/nvo3.
+pkglibexec_PROGRAMS += utilities/libvirt-hook/nvo3-libvirt-hook
+utilities_libvirt_hook_nvo3_libvirt_hook_SOURCES = \
+	utilities/libvirt-hook/exchange.cc \
+	utilities/libvirt-hook/exchange.h \
+	utilities/libvirt-hook/hook.cc
+utilities_libvirt_hook_nvo3_libvirt_hook_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/utilities \
+	-DNVO3_RUNDIR='"$(localstatedir)/run/openvswitch"'
+utilities_libvirt_hook_nvo3_libvirt_hook_LDADD = lib/libnvo3base.a
+dist_man_MANS += doc/man/nvo3-libvirt-hook.8
+dist_check_SCRIPTS += tests/unit/utilities/libvirt_hook_test
+TESTS += tests/unit/utilities/libvirt_hook_test
+
 EXTRA_DIST += \
 	utilities/nvo3-pki \
 	utilities/nvo3-sandbox \
@@ -13,8 +26,11 @@ EXTRA_DIST += \
 	utilities/lab/__main__.py \
 	utilities/lab/capture.py \
 	utilities/lab/daemons.py \
+	utilities/lab/guest-init \
 	utilities/lab/host.py \
+	utilities/lab/kernel.py \
 	utilities/lab/lab.py \
+	utilities/lab/libvirt.py \
 	utilities/lab/net.py \
 	utilities/lab/nva.py \
 	utilities/lab/pcap.py \
