@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One table for all: which role may send which message to which role, and
-// whether only about virtual networks that the two share (REQ 4, REQ 19).  Asked for every
+// One table for all: which role may send which message to which role on which
+// channel, and whether only about virtual networks that the two share (REQ 4, REQ 19).  Asked for every
 // message before its handler sees it.  A role or message added to the protocol
 // is a row here; what has no row is refused.
 // Place: lib/control, called by session.  Threads: pure functions.
@@ -28,13 +28,17 @@ enum class Rule : uint8_t {
     allow_for_vn,  // only about a virtual network that the predicate allows
 };
 
+using proto::Channel;
+
 // What 'sender' may do towards 'receiver' with this kind of message.
-Rule authorization_rule(Role receiver, Role sender, Envelope::BodyCase message) noexcept;
+Rule authorization_rule(Role receiver, Role sender, Channel channel, Envelope::BodyCase message) noexcept;
 
-// Whether two roles talk to each other at all.
-bool roles_may_talk(Role a, Role b) noexcept;
+// Whether two roles talk to each other at all, when 'initiator' connects to 'acceptor'.
+bool roles_may_talk(Role initiator, Role acceptor) noexcept;
+// Whether the two say in their Hellos what the session is for.
+bool has_channels(Role a, Role b) noexcept;
 
-// Messages with an NVA name a network by its VNI alone: no encapsulation.
+// Messages with an NVA or about a TSI name a network by its VNI alone: no encapsulation.
 using VnPredicate = std::function<bool(base::Vni, std::optional<base::Encap>)>;
 
 enum class Decision : uint8_t {
@@ -44,8 +48,11 @@ enum class Decision : uint8_t {
 };
 
 // 'message' has passed parse_envelope().
-Decision authorize(Role receiver, Role sender, const Envelope& message,
+Decision authorize(Role receiver, Role sender, Channel channel, const Envelope& message,
                    const VnPredicate& vn_allowed);
+
+// "control", "data"; "" for CHANNEL_UNSPECIFIED.
+const char* to_string(Channel channel) noexcept;
 
 // Every field against control.proto: numbers in range, sizes, texts bounded,
 // exactly one known body.  EPROTO with a sentence otherwise.  (message_check.cc)

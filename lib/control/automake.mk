@@ -24,6 +24,7 @@ lib_libnvo3control_a_SOURCES = \
 	lib/control/message_check.cc \
 	lib/control/message_check.h \
 	lib/control/message_check_nva.cc \
+	lib/control/message_check_split.cc \
 	lib/control/pem.cc \
 	lib/control/pem.h \
 	lib/control/rate_limiter.cc \
@@ -67,6 +68,7 @@ tests_unit_control_tests_SOURCES = \
 	tests/support/test_pki.cc \
 	tests/support/test_pki.h \
 	tests/unit/control/audit_test.cc \
+	tests/unit/control/channel_test.cc \
 	tests/unit/control/group_keying_test.cc \
 	tests/unit/control/handshake_test.cc \
 	tests/unit/control/identity_test.cc \

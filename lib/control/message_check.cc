@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a message must look like, see authorization.h: what every role may send
-// and the messages of two NVEs; those with an NVA are in message_check_nva.cc.
+// and the messages of two NVEs; those with an NVA are in message_check_nva.cc, those
+// of a hypervisor in message_check_split.cc.
 #include "control/message_check.h"
 
 #include <cerrno>
 
+#include "base/ip_address.h"
+#include "base/mac_address.h"
 #include "control/framer.h"
 #include "control/keying.h"
 
@@ -15,6 +18,70 @@ base::Error
 malformed(const std::string& what)
 {
     return base::Error{EPROTO, "the peer sent " + what};
+}
+
+bool
+is_name(const std::string& name)
+{
+    return !name.empty() && name.size() <= kMaxName;
+}
+
+bool
+is_cipher(uint32_t number)
+{
+    return number > 0 && number <= 255;
+}
+
+bool
+is_address(const std::string& octets)
+{
+    return octets.size() == 4 ||
+           (octets.size() == 16 && !base::IpAddress::from_bytes(view(octets)).is_v4());
+}
+
+bool
+is_unicast(const std::string& octets)
+{
+    const base::IpAddress address = base::IpAddress::from_bytes(view(octets));
+    const bool zero = octets.find_first_not_of('\0') == std::string::npos;
+    return is_address(octets) && !zero && !address.is_multicast();
+}
+
+bool
+is_mac(const std::string& octets)
+{
+    const base::MacAddress mac = base::MacAddress::from_bytes(view(octets));
+    return octets.size() == mac.octets.size() && !mac.is_multicast() && !mac.is_zero();
+}
+
+base::Status
+check_vni(uint32_t vni, const std::string& in)
+{
+    return base::Vni(vni).valid() ? base::Status{} : malformed(in + " with a VNI above 24 bits");
+}
+
+base::Status
+check_reason(const std::string& reason, const std::string& in)
+{
+    return reason.size() <= kMaxText ? base::Status{}
+                                     : malformed(in + " with a reason that is too long");
+}
+
+base::Status
+check_interface(const std::string& mac, const google::protobuf::RepeatedPtrField<std::string>& addresses, const std::string& in)
+{
+    if (!is_mac(mac)) {
+        return malformed(in + " with a MAC address that no interface has");
+    }
+    if (addresses.size() > kMaxInterfaceAddresses) {
+        return malformed(in + " with too many addresses of an interface");
+    }
+    for (const std::string& address : addresses) {
+        if (!is_unicast(address)) {
+            return malformed(in + " with an IP address that no interface has");
+        }
+    }
+    return {};
 }
 
 namespace {
@@ -42,6 +109,9 @@ check(const proto::Hello& hello)
     }
     if (hello.version() == 0) {
         return malformed("a Hello without a version");
+    }
+    if (hello.channel() < proto::CHANNEL_UNSPECIFIED || hello.channel() > proto::CHANNEL_DATA) {
+        return malformed("a Hello for a channel that is not known");
     }
     return {};
 }
@@ -120,6 +190,19 @@ check_body(const Envelope& envelope)
     case Envelope::kGroupGrant:
         return check_message(envelope.group_grant(), envelope.in_reply_to());
     case Envelope::kGroupKey: return check_message(envelope.group_key());
+    case Envelope::kVnConnect: return check_message(envelope.vn_connect());
+    case Envelope::kVnConnectResult:
+        return check_message(envelope.vn_connect_result(), envelope.in_reply_to());
+    case Envelope::kVnDisconnect: return check_message(envelope.vn_disconnect());
+    case Envelope::kTsiRequest: return check_message(envelope.tsi_request());
+    case Envelope::kTsiResult:
+        return check_message(envelope.tsi_result(), envelope.in_reply_to());
+    case Envelope::kTsiRemoved: return check_message(envelope.tsi_removed());
+    case Envelope::kTsiQuery: return {};
+    case Envelope::kTsiReport:
+        return check_message(envelope.tsi_report(), envelope.in_reply_to());
+    case Envelope::kTsiSyncDone: return {};
+    case Envelope::kSlowDown: return check_message(envelope.slow_down());
     case Envelope::BODY_NOT_SET: break;
     }
     return malformed("a message of a kind that is not known");
@@ -171,6 +254,16 @@ message_name(Envelope::BodyCase message) noexcept
     case Envelope::kGroupRegister: return "GroupRegister";
     case Envelope::kGroupGrant: return "GroupGrant";
     case Envelope::kGroupKey: return "GroupKey";
+    case Envelope::kVnConnect: return "VnConnect";
+    case Envelope::kVnConnectResult: return "VnConnectResult";
+    case Envelope::kVnDisconnect: return "VnDisconnect";
+    case Envelope::kTsiRequest: return "TsiRequest";
+    case Envelope::kTsiResult: return "TsiResult";
+    case Envelope::kTsiRemoved: return "TsiRemoved";
+    case Envelope::kTsiQuery: return "TsiQuery";
+    case Envelope::kTsiReport: return "TsiReport";
+    case Envelope::kTsiSyncDone: return "TsiSyncDone";
+    case Envelope::kSlowDown: return "SlowDown";
     case Envelope::BODY_NOT_SET: break;
     }
     return "unknown";

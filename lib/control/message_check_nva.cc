@@ -2,7 +2,6 @@
 //
 // What a message between an NVE and an NVA must look like, see authorization.h.
 #include "base/ip_address.h"
-#include "base/mac_address.h"
 #include "control/group_keying.h"
 #include "control/message_check.h"
 
@@ -13,87 +12,11 @@ namespace {
 constexpr int kMaxKnown = 4096;
 constexpr int kMaxGroups = 256;
 constexpr int kMaxMemberAddresses = 8;
-constexpr int kMaxMappingAddresses = 16;
-
-base::ByteView
-view(const std::string& octets)
-{
-    return {reinterpret_cast<const uint8_t*>(octets.data()), octets.size()};
-}
-
-bool
-is_name(const std::string& name)
-{
-    return !name.empty() && name.size() <= kMaxName;
-}
-
-bool
-is_cipher(uint32_t number)
-{
-    return number > 0 && number <= 255;
-}
-
-// One address has one form: IPv4 in 16 octets is none.
-bool
-is_address(const std::string& octets)
-{
-    return octets.size() == 4 ||
-           (octets.size() == 16 && !base::IpAddress::from_bytes(view(octets)).is_v4());
-}
-
-// An address of one host.
-bool
-is_unicast(const std::string& octets)
-{
-    const base::IpAddress address = base::IpAddress::from_bytes(view(octets));
-    const bool zero = octets.find_first_not_of('\0') == std::string::npos;
-    return is_address(octets) && !zero && !address.is_multicast();
-}
 
 bool
 is_group(const std::string& octets)
 {
     return is_address(octets) && base::IpAddress::from_bytes(view(octets)).is_multicast();
-}
-
-bool
-is_mac(const std::string& octets)
-{
-    const base::MacAddress mac = base::MacAddress::from_bytes(view(octets));
-    return octets.size() == mac.octets.size() && !mac.is_multicast() && !mac.is_zero();
-}
-
-// "a VnUpdate" and so on start each sentence, 'in'.
-base::Status
-check_vni(uint32_t vni, const std::string& in)
-{
-    return base::Vni(vni).valid() ? base::Status{} : malformed(in + " with a VNI above 24 bits");
-}
-
-base::Status
-check_reason(const std::string& reason, const std::string& in)
-{
-    return reason.size() <= kMaxText ? base::Status{}
-                                     : malformed(in + " with a reason that is too long");
-}
-
-// The addresses of an interface of a tenant system.
-template <class Addresses>
-base::Status
-check_mapping(const std::string& mac, const Addresses& addresses, const std::string& in)
-{
-    if (!is_mac(mac)) {
-        return malformed(in + " with a MAC address that no interface has");
-    }
-    if (addresses.size() > kMaxMappingAddresses) {
-        return malformed(in + " with too many addresses of an interface");
-    }
-    for (const std::string& address : addresses) {
-        if (!is_unicast(address)) {
-            return malformed(in + " with an IP address that no interface has");
-        }
-    }
-    return {};
 }
 
 base::Status
@@ -216,7 +139,7 @@ check_message(const proto::VnUpdate& update)
         }
     }
     for (const proto::VnMapping& mapping : update.mappings()) {
-        if (base::Status status = check_mapping(mapping.mac(), mapping.addresses(), "a VnUpdate");
+        if (base::Status status = check_interface(mapping.mac(), mapping.addresses(), "a VnUpdate");
             !status.ok()) {
             return status;
         }
@@ -247,7 +170,7 @@ check_message(const proto::MappingAnnounce& announce)
     if (base::Status status = check_vni(announce.vni(), "a MappingAnnounce"); !status.ok()) {
         return status;
     }
-    return check_mapping(announce.mac(), announce.addresses(), "a MappingAnnounce");
+    return check_interface(announce.mac(), announce.addresses(), "a MappingAnnounce");
 }
 
 base::Status

@@ -130,7 +130,9 @@ Session::Impl::on_handshake(const ErrorCode& error)
     }
     session.state_ = State::greeting;
     last_heard = std::chrono::steady_clock::now();
-    (void) send_hello();
+    if (!waits_for_channel()) {
+        (void) send_hello();
+    }
     read();
 }
 
@@ -148,6 +150,7 @@ Session::Impl::accept_peer(std::string* why)
     if (const char* name = SSL_group_to_name(ssl, group)) {
         session.tls_summary_ += std::string(" ") + name;
     }
+    session.high_ = is_of_level(ssl, ControlLevel::high);
     if (session.context_->is_psk()) {
         // External PSKs count as resumption; anything else proved nothing.
         if (SSL_session_reused(ssl) != 1) {
@@ -163,9 +166,15 @@ Session::Impl::accept_peer(std::string* why)
         }
         session.peer_ = *record.peer;
     }
-    if (!roles_may_talk(session.local_role_, session.peer_.role)) {
-        *why = "'" + session.peer_.name + "' has the role " + to_string(session.peer_.role) +
-               ", which does not talk to the role " + to_string(session.local_role_);
+    const Role peer = session.peer_.role, local = session.local_role_;
+    const bool ours = session.side_ == Side::initiator;
+    if (!roles_may_talk(ours ? local : peer, ours ? peer : local)) {
+        const bool other_way = roles_may_talk(ours ? peer : local, ours ? local : peer);
+        *why = "'" + session.peer_.name + "' has the role " + to_string(peer) +
+               (other_way && ours ? ", which connects by itself to the role "
+                : other_way       ? ", which does not connect to the role "
+                                  : ", which does not talk to the role ") +
+               to_string(local);
         return false;
     }
     return true;
@@ -197,7 +206,45 @@ Session::Impl::send_hello()
     hello.set_role(static_cast<proto::Role>(session.local_role_));
     hello.set_agent_instance(options.agent_instance);
     hello.set_switch_instance(options.switch_instance);
+    if (has_channels(session.local_role_, session.peer_.role)) {
+        hello.set_channel(waits_for_channel() ? session.channel_ : options.channel);
+    }
     return enqueue(envelope, false);
+}
+
+// The NVE of a hypervisor says Hello second, as it learns of the channel first.
+bool
+Session::Impl::waits_for_channel() const
+{
+    return session.side_ == Side::acceptor && has_channels(session.local_role_, session.peer_.role);
+}
+
+// False if the Hello is for another channel than ours, and the session closes.
+bool
+Session::Impl::take_channel(Channel channel)
+{
+    const bool wanted = has_channels(session.local_role_, session.peer_.role);
+    const bool ours = options.channel == channel ||
+                      (waits_for_channel() && options.channel == proto::CHANNEL_UNSPECIFIED);
+    if (wanted ? channel == proto::CHANNEL_UNSPECIFIED || !ours
+               : channel != proto::CHANNEL_UNSPECIFIED) {
+        const auto name = [](Channel of) {
+            return of == proto::CHANNEL_UNSPECIFIED ? std::string("no channel")
+                                                    : std::string("the ") + to_string(of) + " channel";
+        };
+        close({Kind::refused_by_us, proto::CLOSE_UNAUTHORIZED,
+               "the peer says that this is " + name(channel) +
+                   (options.channel != proto::CHANNEL_UNSPECIFIED ? ", here it is " + name(options.channel)
+                    : wanted ? ", but with a hypervisor each session is one"
+                             : ", but only a hypervisor has them")},
+              true);
+        return false;
+    }
+    session.channel_ = channel;
+    if (waits_for_channel()) {
+        (void) send_hello();
+    }
+    return true;
 }
 
 // The first frame.  False if it was not a Hello that fits, and the session closes.
@@ -224,6 +271,9 @@ Session::Impl::take_first(const Envelope& envelope)
               true);
         return false;
     }
+    if (!take_channel(hello.channel())) {
+        return false;
+    }
     session.peer_hello_ = hello;
     session.state_ = State::open;
     session.opened_at_ = std::chrono::steady_clock::now();
@@ -242,7 +292,7 @@ Session::Impl::take_hello_again(const Envelope& envelope)
     const proto::Hello& hello = envelope.hello();
     const proto::Hello& before = session.peer_hello_;
     if (hello.name() != before.name() || hello.role() != before.role() ||
-        hello.version() != before.version() ||
+        hello.version() != before.version() || hello.channel() != before.channel() ||
         hello.agent_instance() != before.agent_instance()) {
         close({Kind::protocol_error, proto::CLOSE_PROTOCOL_ERROR,
                "the peer's second Hello changes more than its switch instance"},
@@ -287,7 +337,7 @@ void
 Session::announce_switch_instance(uint64_t switch_instance)
 {
     impl_->options.switch_instance = switch_instance;
-    if (state_ != State::open && state_ != State::greeting) {
+    if (state_ != State::open && (state_ != State::greeting || impl_->waits_for_channel())) {
         return;
     }
     if (!impl_->send_hello().ok()) {
@@ -327,6 +377,16 @@ Session::reverify(const TlsContext& context) const
         return base::Error{EPERM, "the peer has a certificate, but a pre-shared key is configured"};
     }
     return context.reverify(impl_->chain);
+}
+
+base::Status
+Session::check_level(ControlLevel level) const
+{
+    if (level == ControlLevel::standard || high_) {
+        return {};
+    }
+    return base::Error{EACCES, "'" + peer_.name + "' came with " + tls_summary_ + ", which is not of the level " +
+                                   to_string(level)};
 }
 
 CertificateChain

@@ -75,8 +75,8 @@ public:
     // and Close.  A Hello only with a new switch_instance (see peer_hello()).
     virtual void on_message(Session& session, const Envelope& message) = 0;
     // A message about a network that vn_allowed() denied.  It must not be
-    // adopted; an SaOffer, MappingAnnounce or GroupRegister may be answered with
-    // a refusal.
+    // adopted; an SaOffer, MappingAnnounce, GroupRegister or TsiRequest may be
+    // answered with a refusal.
     virtual void on_vn_refused(Session& session, const Envelope& message) = 0;
     // The send queue was more than a quarter full and is so no longer: writable()
     // again.  For who has more to tell than a queue should hold.
@@ -88,6 +88,9 @@ public:
 
 struct SessionOptions {
     Role local_role = Role::nve;  // with a PSK; else the certificate's
+    // Of a hypervisor, who must say what it connects for.  Its NVE learns it from the
+    // Hello; if it is set there, no other is taken.
+    Channel channel = proto::CHANNEL_UNSPECIFIED;
     uint64_t agent_instance = 0;
     uint64_t switch_instance = 0;
 
@@ -165,6 +168,8 @@ public:
     const PeerIdentity& peer() const noexcept { return peer_; }
     const std::string& local_name() const noexcept { return local_name_; }
     Role local_role() const noexcept { return local_role_; }
+    // From on_open() on: what a session with a hypervisor is for, else unspecified.
+    Channel channel() const noexcept { return channel_; }
     // From on_open() on; the last one received.
     const proto::Hello& peer_hello() const noexcept { return peer_hello_; }
     base::IpAddress local_address() const noexcept { return local_address_; }
@@ -172,6 +177,9 @@ public:
     std::chrono::steady_clock::time_point opened_at() const noexcept { return opened_at_; }
     // "TLS_AES_128_GCM_SHA256 X25519"; from admit() on.
     const std::string& tls_summary() const noexcept { return tls_summary_; }
+    // Whether the handshake came to what 'level' asks for, whatever context() would
+    // have taken.  Where the level hangs on the channel, it is known only now.
+    base::Status check_level(ControlLevel level) const;
     Stats stats() const;
 
 private:
@@ -191,6 +199,8 @@ private:
     std::string local_name_;
     Role local_role_ = Role::nve;
     std::string tls_summary_;
+    bool high_ = false;  // As ControlLevel::high has it.
+    Channel channel_ = proto::CHANNEL_UNSPECIFIED;
     std::chrono::steady_clock::time_point opened_at_{};
     // Changing.
     State state_ = State::handshake;

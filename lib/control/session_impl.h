@@ -68,6 +68,8 @@ struct Session::Impl {
     void on_stream_error(const ErrorCode& error);
     // Hello.
     base::Result<uint64_t> send_hello();
+    bool waits_for_channel() const;
+    bool take_channel(Channel channel);
     bool take_first(const Envelope& envelope);
     bool take_hello_again(const Envelope& envelope);
     // Receiving.

@@ -116,7 +116,7 @@ Session::Impl::take_frame(base::ByteView frame)
         return;
     }
     const Decision decision =
-        authorize(session.local_role_, session.peer_.role, *envelope,
+        authorize(session.local_role_, session.peer_.role, session.channel_, *envelope,
                   [this](base::Vni vni, std::optional<base::Encap> encap) {
                       return handler && handler->vn_allowed(session, vni, encap);
                   });
@@ -131,7 +131,10 @@ Session::Impl::take_frame(base::ByteView frame)
     case Decision::refused_role:
         close({Kind::unauthorized, proto::CLOSE_UNAUTHORIZED,
                std::string("the role ") + to_string(session.peer_.role) + " may not send " +
-                   message_name(envelope->body_case())},
+                   message_name(envelope->body_case()) +
+                   (session.channel_ == proto::CHANNEL_UNSPECIFIED
+                        ? ""
+                        : std::string(" on the ") + to_string(session.channel_) + " channel")},
               true);
         break;
     }

@@ -15,6 +15,7 @@ namespace nvo3::control {
 namespace {
 
 constexpr long kMaxPeerCertificates = 32768;  // Octets.
+constexpr uint16_t kHighSuite = 0x1302;       // TLS_AES_256_GCM_SHA384
 
 // "'hv2'", or nothing for a certificate that has no usable name.  The name is
 // not proved; identity_of() keeps it printable.
@@ -105,6 +106,16 @@ const char*
 to_string(ControlLevel level) noexcept
 {
     return level == ControlLevel::high ? "high" : "standard";
+}
+
+bool
+is_of_level(const SSL* ssl, ControlLevel level) noexcept
+{
+    const SSL_CIPHER* suite = SSL_get_current_cipher(ssl);
+    const long group = SSL_get_negotiated_group(const_cast<SSL*>(ssl));
+    return level == ControlLevel::standard ||
+           (suite && SSL_CIPHER_get_protocol_id(suite) == kHighSuite &&
+            (group == NID_secp384r1 || group == NID_X25519));
 }
 
 base::Result<std::shared_ptr<TlsContext>>

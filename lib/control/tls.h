@@ -32,6 +32,8 @@ namespace nvo3::control {
 //   high:     AES-256-GCM; P-384, X25519
 enum class ControlLevel : uint8_t { standard, high };
 const char* to_string(ControlLevel level) noexcept;
+// Whether the finished handshake is one that 'level' would have come to.
+bool is_of_level(const SSL* ssl, ControlLevel level) noexcept;
 
 // PEM files.  The texts of errors call them by these names.
 struct TlsFiles {
@@ -74,6 +76,9 @@ public:
     TlsContext(const TlsContext&) = delete;
     TlsContext& operator=(const TlsContext&) = delete;
     ~TlsContext();
+
+    // The same for another level: same_material() but for that.  Only if !is_psk().
+    base::Result<std::shared_ptr<const TlsContext>> at_level(ControlLevel level) const;
 
     bool is_psk() const noexcept { return psk_ != nullptr; }
     ControlLevel level() const noexcept { return level_; }

@@ -79,6 +79,15 @@ TlsContextBuilder::add_authority(TlsContext* context, X509* certificate)
 }
 
 void
+TlsContextBuilder::add_pinned(TlsContext* context, X509* certificate)
+{
+    X509_STORE_add_cert(store_of(*context), certificate);
+    X509_STORE_set_flags(store_of(*context), X509_V_FLAG_PARTIAL_CHAIN);
+    context->pinned_.push_back(fingerprint_of(certificate));
+    context->material_.push_back(context->pinned_.back());
+}
+
+void
 TlsContextBuilder::add_crl(TlsContext* context, X509_CRL* crl)
 {
     X509_STORE_add_crl(store_of(*context), crl);
@@ -101,6 +110,17 @@ TlsContextBuilder::keep_authorities(TlsContext* context, const TlsContext& forme
         X509* certificate = X509_OBJECT_get0_X509(object);
         if (certificate && std::ranges::count(former.authorities_, fingerprint_of(certificate))) {
             add_authority(context, certificate);
+        }
+    });
+}
+
+void
+TlsContextBuilder::keep_pinned(TlsContext* context, const TlsContext& former)
+{
+    for_each_object(former, [&](const X509_OBJECT* object) {
+        X509* certificate = X509_OBJECT_get0_X509(object);
+        if (certificate && std::ranges::count(former.pinned_, fingerprint_of(certificate))) {
+            add_pinned(context, certificate);
         }
     });
 }
@@ -293,10 +313,7 @@ TlsContextBuilder::load_pinned(TlsContext* context, const std::string& path)
     if (!pinned.ok()) {
         return pinned.error();
     }
-    X509_STORE_add_cert(store_of(*context), pinned->front().get());
-    X509_STORE_set_flags(store_of(*context), X509_V_FLAG_PARTIAL_CHAIN);
-    context->pinned_.push_back(fingerprint_of(pinned->front().get()));
-    context->material_.push_back(context->pinned_.back());
+    add_pinned(context, pinned->front().get());
     ERR_clear_error();
     return {};
 }
@@ -407,6 +424,25 @@ TlsContext::from_files(const TlsFiles& files, ControlLevel level, std::optional<
         own = Builder::own_of(*former);
     }
     if (base::Status status = Builder::use_own(context, *own, files); !status.ok()) {
+        return status.error();
+    }
+    return std::shared_ptr<const TlsContext>(std::move(*made));
+}
+
+base::Result<std::shared_ptr<const TlsContext>>
+TlsContext::at_level(ControlLevel level) const
+{
+    using Builder = TlsContextBuilder;
+    auto made = Builder::make(level, false);
+    if (!made.ok()) {
+        return made.error();
+    }
+    TlsContext* context = made->get();
+    Builder::keep_authorities(context, *this);
+    Builder::keep_pinned(context, *this);
+    Builder::keep_crls(context, *this);
+    context->problem_ = problem_;
+    if (base::Status status = Builder::use_own(context, Builder::own_of(*this), {}); !status.ok()) {
         return status.error();
     }
     return std::shared_ptr<const TlsContext>(std::move(*made));

@@ -38,8 +38,10 @@ public:
     // The same from another context.
     static Own own_of(const TlsContext& former);
     static void keep_authorities(TlsContext* context, const TlsContext& former);
+    static void keep_pinned(TlsContext* context, const TlsContext& former);
     static void keep_crls(TlsContext* context, const TlsContext& former);
     static void add_authority(TlsContext* context, X509* certificate);
+    static void add_pinned(TlsContext* context, X509* certificate);
     static void add_crl(TlsContext* context, X509_CRL* crl);
     static void add_problem(TlsContext* context, const std::string& sentence);
     static void set_psk(TlsContext* context, base::ByteView psk);

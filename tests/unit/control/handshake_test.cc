@@ -240,7 +240,7 @@ TEST_F(SessionTest, Tls12ClientIsRefused)
 
 TEST_F(SessionTest, WrongRole)
 {
-    listen(context(hv1, ca));
+    listen(context(ca.host("nva1", "nva"), ca));
     connect(context(ca.host("other", "hypervisor"), ca));
     ASSERT_TRUE(run_until([&] { return both_closed(); }));
     // Both find the pair of roles wrong; the server's words come to the

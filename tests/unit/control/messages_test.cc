@@ -134,6 +134,46 @@ of(Envelope::BodyCase kind, uint32_t vni = 5001)
         envelope.mutable_group_key()->set_cipher(1);
         fill(envelope.mutable_group_key()->add_senders(), kHost4);
         break;
+    case Envelope::kVnConnect: envelope.mutable_vn_connect()->set_vn("blue"); break;
+    case Envelope::kVnConnectResult:
+        envelope.set_in_reply_to(1);
+        envelope.mutable_vn_connect_result()->set_accepted(true);
+        envelope.mutable_vn_connect_result()->set_name("blue");
+        envelope.mutable_vn_connect_result()->set_vni(vni);
+        envelope.mutable_vn_connect_result()->set_encap(pb::ENCAP_GENEVE);
+        envelope.mutable_vn_connect_result()->set_cipher(1);
+        break;
+    case Envelope::kVnDisconnect: envelope.mutable_vn_disconnect()->set_vni(vni); break;
+    case Envelope::kTsiRequest:
+        envelope.mutable_tsi_request()->set_action(pb::TSI_ASSOCIATE);
+        envelope.mutable_tsi_request()->set_vni(vni);
+        envelope.mutable_tsi_request()->set_tsi("tsi-1");
+        envelope.mutable_tsi_request()->set_mac(kMac);
+        envelope.mutable_tsi_request()->add_addresses(kHost4);
+        envelope.mutable_tsi_request()->set_vm("web");
+        break;
+    case Envelope::kTsiResult:
+        envelope.set_in_reply_to(1);
+        envelope.mutable_tsi_result()->set_accepted(true);
+        envelope.mutable_tsi_result()->set_state(pb::TSI_ACTIVE);
+        break;
+    case Envelope::kTsiRemoved:
+        envelope.mutable_tsi_removed()->set_vni(vni);
+        envelope.mutable_tsi_removed()->set_tsi("tsi-1");
+        break;
+    case Envelope::kTsiQuery: envelope.mutable_tsi_query(); break;
+    case Envelope::kTsiReport: {
+        envelope.set_in_reply_to(1);
+        pb::TsiReport::Tsi& tsi = *envelope.mutable_tsi_report()->add_tsis();
+        tsi.set_vni(vni);
+        tsi.set_tsi("tsi-1");
+        tsi.set_mac(kMac);
+        tsi.add_addresses(kHost6);
+        tsi.set_state(pb::TSI_ASSOCIATED);
+        break;
+    }
+    case Envelope::kTsiSyncDone: envelope.mutable_tsi_sync_done(); break;
+    case Envelope::kSlowDown: envelope.mutable_slow_down()->set_messages_per_second(1); break;
     case Envelope::BODY_NOT_SET: break;
     }
     return envelope;
@@ -145,6 +185,9 @@ constexpr Envelope::BodyCase kAll[] = {
     Envelope::kDirectoryRequest, Envelope::kVnUpdate, Envelope::kVnGone, Envelope::kDirectoryReady,
     Envelope::kMappingAnnounce, Envelope::kMappingResult,
     Envelope::kGroupRegister, Envelope::kGroupGrant, Envelope::kGroupKey,
+    Envelope::kVnConnect, Envelope::kVnConnectResult, Envelope::kVnDisconnect,
+    Envelope::kTsiRequest, Envelope::kTsiResult, Envelope::kTsiRemoved,
+    Envelope::kTsiQuery, Envelope::kTsiReport, Envelope::kTsiSyncDone, Envelope::kSlowDown,
 };
 
 // Who may send it to whom, besides what every role may.
@@ -153,7 +196,9 @@ struct Way {
     Role sender;
     Envelope::BodyCase kind;
     Decision foreign;  // about a network that is not allowed
+    Channel channel = pb::CHANNEL_UNSPECIFIED;
 };
+constexpr Channel kControl = pb::CHANNEL_CONTROL, kData = pb::CHANNEL_DATA;
 
 constexpr Way kWays[] = {
     {Role::nve, Role::nve, Envelope::kSaOffer, Decision::refused_vn},
@@ -169,15 +214,46 @@ constexpr Way kWays[] = {
     {Role::nve, Role::nva, Envelope::kMappingResult, Decision::allowed},
     {Role::nve, Role::nva, Envelope::kGroupGrant, Decision::allowed},
     {Role::nve, Role::nva, Envelope::kGroupKey, Decision::allowed},
+    {Role::nve, Role::hypervisor, Envelope::kVnConnect, Decision::allowed, kControl},
+    {Role::nve, Role::hypervisor, Envelope::kVnDisconnect, Decision::allowed, kControl},
+    {Role::nve, Role::hypervisor, Envelope::kTsiRequest, Decision::refused_vn, kControl},
+    {Role::nve, Role::hypervisor, Envelope::kTsiQuery, Decision::allowed, kControl},
+    {Role::nve, Role::hypervisor, Envelope::kTsiReport, Decision::allowed, kControl},
+    {Role::nve, Role::hypervisor, Envelope::kTsiSyncDone, Decision::allowed, kControl},
+    {Role::hypervisor, Role::nve, Envelope::kVnConnectResult, Decision::allowed, kControl},
+    {Role::hypervisor, Role::nve, Envelope::kVnDisconnect, Decision::allowed, kControl},
+    {Role::hypervisor, Role::nve, Envelope::kTsiResult, Decision::allowed, kControl},
+    {Role::hypervisor, Role::nve, Envelope::kTsiRemoved, Decision::allowed, kControl},
+    {Role::hypervisor, Role::nve, Envelope::kTsiQuery, Decision::allowed, kControl},
+    {Role::hypervisor, Role::nve, Envelope::kTsiReport, Decision::allowed, kControl},
+    {Role::hypervisor, Role::nve, Envelope::kSlowDown, Decision::allowed, kControl},
+    {Role::nve, Role::hypervisor, Envelope::kSaOffer, Decision::refused_vn, kData},
+    {Role::nve, Role::hypervisor, Envelope::kSaAnswer, Decision::allowed, kData},
+    {Role::nve, Role::hypervisor, Envelope::kSaRequest, Decision::refused_vn, kData},
+    {Role::nve, Role::hypervisor, Envelope::kSaDelete, Decision::allowed, kData},
+    {Role::hypervisor, Role::nve, Envelope::kSaOffer, Decision::refused_vn, kData},
+    {Role::hypervisor, Role::nve, Envelope::kSaAnswer, Decision::allowed, kData},
+    {Role::hypervisor, Role::nve, Envelope::kSaRequest, Decision::refused_vn, kData},
+    {Role::hypervisor, Role::nve, Envelope::kSaDelete, Decision::allowed, kData},
 };
 
 constexpr Role kRoles[] = {Role::nve, Role::nva, Role::hypervisor};
 
+constexpr Channel kChannels[] = {pb::CHANNEL_UNSPECIFIED, kControl, kData};
+
+// Who connects to whom.
 bool
-talk(Role a, Role b)
+connects(Role a, Role b)
 {
     return (a == Role::nve && b == Role::nve) || (a == Role::nve && b == Role::nva) ||
-           (a == Role::nva && b == Role::nve);
+           (a == Role::hypervisor && b == Role::nve);
+}
+
+bool
+talk(Role a, Role b, Channel channel)
+{
+    const bool split = a == Role::hypervisor || b == Role::hypervisor;
+    return (connects(a, b) || connects(b, a)) && split == (channel != pb::CHANNEL_UNSPECIFIED);
 }
 
 TEST(Authorization, Table)
@@ -187,12 +263,12 @@ TEST(Authorization, Table)
     };
     for (const Way& way : kWays) {
         SCOPED_TRACE(message_name(way.kind));
-        EXPECT_EQ(authorize(way.receiver, way.sender, of(way.kind), ours), Decision::allowed);
-        EXPECT_EQ(authorize(way.receiver, way.sender, of(way.kind, 1), ours), way.foreign);
+        EXPECT_EQ(authorize(way.receiver, way.sender, way.channel, of(way.kind), ours), Decision::allowed);
+        EXPECT_EQ(authorize(way.receiver, way.sender, way.channel, of(way.kind, 1), ours), way.foreign);
         // Without anybody to ask, nothing about a network passes.
-        EXPECT_EQ(authorize(way.receiver, way.sender, of(way.kind), nullptr), way.foreign);
+        EXPECT_EQ(authorize(way.receiver, way.sender, way.channel, of(way.kind), nullptr), way.foreign);
     }
-    EXPECT_EQ(authorize(Role::nve, Role::nve, Envelope(), ours), Decision::refused_role);
+    EXPECT_EQ(authorize(Role::nve, Role::nve, pb::CHANNEL_UNSPECIFIED, Envelope(), ours), Decision::refused_role);
 }
 
 TEST(Authorization, WhatHasNoRowIsRefused)
@@ -200,18 +276,21 @@ TEST(Authorization, WhatHasNoRowIsRefused)
     const auto all = [](base::Vni, std::optional<base::Encap>) { return true; };
     for (Role receiver : kRoles) {
         for (Role sender : kRoles) {
-            EXPECT_EQ(roles_may_talk(receiver, sender), talk(receiver, sender));
-            for (const auto kind : kAll) {
-                SCOPED_TRACE(std::string(to_string(sender)) + " to " + to_string(receiver) + ": " +
-                             message_name(kind));
-                const bool common = kind == Envelope::kHello || kind == Envelope::kClose ||
-                                    kind == Envelope::kPing || kind == Envelope::kPong;
-                const bool row = std::any_of(std::begin(kWays), std::end(kWays), [&](const Way& way) {
-                    return way.receiver == receiver && way.sender == sender && way.kind == kind;
-                });
-                EXPECT_EQ(authorize(receiver, sender, of(kind), all),
-                          row || (common && talk(receiver, sender)) ? Decision::allowed
-                                                                    : Decision::refused_role);
+            EXPECT_EQ(roles_may_talk(sender, receiver), connects(sender, receiver));
+            for (const Channel channel : kChannels) {
+                for (const auto kind : kAll) {
+                    SCOPED_TRACE(std::string(to_string(sender)) + " to " + to_string(receiver) + " " +
+                                 to_string(channel) + ": " + message_name(kind));
+                    const bool common = kind == Envelope::kHello || kind == Envelope::kClose ||
+                                        kind == Envelope::kPing || kind == Envelope::kPong;
+                    const bool row = std::any_of(std::begin(kWays), std::end(kWays), [&](const Way& way) {
+                        return way.receiver == receiver && way.sender == sender && way.kind == kind &&
+                               way.channel == channel;
+                    });
+                    EXPECT_EQ(authorize(receiver, sender, channel, of(kind), all),
+                              row || (common && talk(receiver, sender, channel)) ? Decision::allowed
+                                                                                 : Decision::refused_role);
+                }
             }
         }
     }
@@ -224,11 +303,11 @@ TEST(Authorization, OnlyNvesSayTheEncapsulation)
         asked = encap;
         return true;
     };
-    authorize(Role::nve, Role::nve, of(Envelope::kSaOffer), predicate);
+    authorize(Role::nve, Role::nve, pb::CHANNEL_UNSPECIFIED, of(Envelope::kSaOffer), predicate);
     EXPECT_EQ(asked, base::Encap::vxlan);
-    authorize(Role::nva, Role::nve, of(Envelope::kMappingAnnounce), predicate);
+    authorize(Role::nva, Role::nve, pb::CHANNEL_UNSPECIFIED, of(Envelope::kMappingAnnounce), predicate);
     EXPECT_FALSE(asked);
-    authorize(Role::nva, Role::nve, of(Envelope::kGroupRegister), predicate);
+    authorize(Role::nva, Role::nve, pb::CHANNEL_UNSPECIFIED, of(Envelope::kGroupRegister), predicate);
     EXPECT_FALSE(asked);
 }
 
@@ -392,6 +471,53 @@ TEST(ParseEnvelope, GroupsOutOfRange)
     expect_malformed(rows);
 }
 
+TEST(ParseEnvelope, SplitNveOutOfRange)
+{
+    const Bad rows[] = {
+        {"Hello channel 3", [] { auto e = of(Envelope::kHello); e.mutable_hello()->set_channel(static_cast<pb::Channel>(3)); return e; }},
+        {"connect no network", [] { auto e = of(Envelope::kVnConnect); e.mutable_vn_connect()->clear_vn(); return e; }},
+        {"connect long name", [] { auto e = of(Envelope::kVnConnect); e.mutable_vn_connect()->set_vn(long_text); return e; }},
+        {"connect result to nothing", [] { auto e = of(Envelope::kVnConnectResult); e.clear_in_reply_to(); return e; }},
+        {"connect result reason", [] { auto e = of(Envelope::kVnConnectResult); e.mutable_vn_connect_result()->set_reason(long_text); return e; }},
+        {"connect result name", [] { auto e = of(Envelope::kVnConnectResult); e.mutable_vn_connect_result()->clear_name(); return e; }},
+        {"connect result VNI", [] { return of(Envelope::kVnConnectResult, 1 << 24); }},
+        {"connect result encap", [] { auto e = of(Envelope::kVnConnectResult); e.mutable_vn_connect_result()->clear_encap(); return e; }},
+        {"connect result encap 3", [] { auto e = of(Envelope::kVnConnectResult); e.mutable_vn_connect_result()->set_encap(static_cast<pb::Encap>(3)); return e; }},
+        {"connect result cipher 0", [] { auto e = of(Envelope::kVnConnectResult); e.mutable_vn_connect_result()->clear_cipher(); return e; }},
+        {"connect result cipher", [] { auto e = of(Envelope::kVnConnectResult); e.mutable_vn_connect_result()->set_cipher(256); return e; }},
+        {"disconnect VNI", [] { return of(Envelope::kVnDisconnect, 1 << 24); }},
+        {"disconnect reason", [] { auto e = of(Envelope::kVnDisconnect); e.mutable_vn_disconnect()->set_reason(long_text); return e; }},
+        {"request action 0", [] { auto e = of(Envelope::kTsiRequest); e.mutable_tsi_request()->clear_action(); return e; }},
+        {"request action 5", [] { auto e = of(Envelope::kTsiRequest); e.mutable_tsi_request()->set_action(static_cast<pb::TsiAction>(5)); return e; }},
+        {"request VNI", [] { return of(Envelope::kTsiRequest, 1 << 24); }},
+        {"request no TSI", [] { auto e = of(Envelope::kTsiRequest); e.mutable_tsi_request()->clear_tsi(); return e; }},
+        {"request TSI of 65", [] { auto e = of(Envelope::kTsiRequest); e.mutable_tsi_request()->set_tsi(std::string(65, 't')); return e; }},
+        {"request TSI with a line end", [] { auto e = of(Envelope::kTsiRequest); e.mutable_tsi_request()->set_tsi("a\nb"); return e; }},
+        {"request TSI with a space", [] { auto e = of(Envelope::kTsiRequest); e.mutable_tsi_request()->set_tsi("a b"); return e; }},
+        {"request VM of 65", [] { auto e = of(Envelope::kTsiRequest); e.mutable_tsi_request()->set_vm(std::string(65, 't')); return e; }},
+        {"request MAC size", [] { auto e = of(Envelope::kTsiRequest); e.mutable_tsi_request()->set_mac("12345"); return e; }},
+        {"request MAC multicast", [] { auto e = of(Envelope::kTsiRequest); e.mutable_tsi_request()->set_mac("\1\2\3\4\5\6"); return e; }},
+        {"request MAC zero", [] { auto e = of(Envelope::kTsiRequest); e.mutable_tsi_request()->set_mac(std::string(6, '\0')); return e; }},
+        {"request 17 addresses", [] { auto e = of(Envelope::kTsiRequest); while (e.tsi_request().addresses_size() < 17) { e.mutable_tsi_request()->add_addresses(kHost4); } return e; }},
+        {"request address multicast", [] { auto e = of(Envelope::kTsiRequest); e.mutable_tsi_request()->add_addresses(kGroup4); return e; }},
+        {"request address v4-mapped", [] { auto e = of(Envelope::kTsiRequest); e.mutable_tsi_request()->add_addresses(kMapped); return e; }},
+        {"result to nothing", [] { auto e = of(Envelope::kTsiResult); e.clear_in_reply_to(); return e; }},
+        {"result state 3", [] { auto e = of(Envelope::kTsiResult); e.mutable_tsi_result()->set_state(static_cast<pb::TsiState>(3)); return e; }},
+        {"result reason", [] { auto e = of(Envelope::kTsiResult); e.mutable_tsi_result()->set_reason(long_text); return e; }},
+        {"removed VNI", [] { return of(Envelope::kTsiRemoved, 1 << 24); }},
+        {"removed no TSI", [] { auto e = of(Envelope::kTsiRemoved); e.mutable_tsi_removed()->clear_tsi(); return e; }},
+        {"removed reason", [] { auto e = of(Envelope::kTsiRemoved); e.mutable_tsi_removed()->set_reason(long_text); return e; }},
+        {"report to nothing", [] { auto e = of(Envelope::kTsiReport); e.clear_in_reply_to(); return e; }},
+        {"report of 257", [] { auto e = of(Envelope::kTsiReport); while (e.tsi_report().tsis_size() < 257) { *e.mutable_tsi_report()->add_tsis() = e.tsi_report().tsis(0); } return e; }},
+        {"report VNI", [] { return of(Envelope::kTsiReport, 1 << 24); }},
+        {"report state none", [] { auto e = of(Envelope::kTsiReport); e.mutable_tsi_report()->mutable_tsis(0)->clear_state(); return e; }},
+        {"report MAC", [] { auto e = of(Envelope::kTsiReport); e.mutable_tsi_report()->mutable_tsis(0)->set_mac("1"); return e; }},
+        {"report address", [] { auto e = of(Envelope::kTsiReport); e.mutable_tsi_report()->mutable_tsis(0)->add_addresses("1"); return e; }},
+        {"slow down to nothing", [] { auto e = of(Envelope::kSlowDown); e.mutable_slow_down()->clear_messages_per_second(); return e; }},
+    };
+    expect_malformed(rows);
+}
+
 TEST(ParseEnvelope, AtTheLimits)
 {
     const Bad rows[] = {
@@ -410,6 +536,10 @@ TEST(ParseEnvelope, AtTheLimits)
         {"VNI 2^24 - 1", [] { auto e = of(Envelope::kMappingAnnounce); auto& m = *e.mutable_mapping_announce(); m.set_vni(0xffffff); return e; }},
         {"refusal", [] { auto e = of(Envelope::kGroupGrant); auto& m = *e.mutable_group_grant(); m.set_accepted(false); m.clear_sender(); m.clear_epoch(); m.set_reason(std::string(256, 'x')); return e; }},
         {"no senders", [] { auto e = of(Envelope::kGroupKey); auto& m = *e.mutable_group_key(); m.clear_senders(); return e; }},
+        {"connect refused", [] { auto e = of(Envelope::kVnConnectResult); e.mutable_vn_connect_result()->Clear(); e.mutable_vn_connect_result()->set_reason(std::string(256, 'x')); return e; }},
+        {"request any address", [] { auto e = of(Envelope::kTsiRequest); e.mutable_tsi_request()->clear_addresses(); return e; }},
+        {"request of 64", [] { auto e = of(Envelope::kTsiRequest); e.mutable_tsi_request()->set_tsi(std::string(64, 't')); e.mutable_tsi_request()->set_vm(std::string(64, 'v')); return e; }},
+        {"nothing to report", [] { auto e = of(Envelope::kTsiReport); e.mutable_tsi_report()->clear_tsis(); return e; }},
         {"last SPI of pairs", [] { auto e = of(Envelope::kSaOffer); auto& m = *e.mutable_sa_offer(); m.set_spi(0x7fffffff); return e; }},
     };
     for (const auto& [what, make] : rows) {

@@ -106,11 +106,18 @@ RawPeer::send(const Envelope& envelope)
 void
 RawPeer::hello(const std::string& name, uint64_t id)
 {
+    hello(name, control::Role::nve, control::proto::CHANNEL_UNSPECIFIED, id);
+}
+
+void
+RawPeer::hello(const std::string& name, control::Role role, control::Channel channel, uint64_t id)
+{
     Envelope envelope;
     envelope.set_request_id(id);
     envelope.mutable_hello()->set_version(1);
     envelope.mutable_hello()->set_name(name);
-    envelope.mutable_hello()->set_role(control::proto::ROLE_NVE);
+    envelope.mutable_hello()->set_role(static_cast<control::proto::Role>(role));
+    envelope.mutable_hello()->set_channel(channel);
     send(envelope);
 }
 

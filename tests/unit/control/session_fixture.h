@@ -127,6 +127,7 @@ public:
     void send(const base::Bytes& octets);
     void send(const Envelope& envelope);
     void hello(const std::string& name, uint64_t id = 1);
+    void hello(const std::string& name, control::Role role, control::Channel channel, uint64_t id = 1);
     // The next message; nullopt when the stream has ended.
     std::optional<Envelope> receive();
     // The Close that ends the stream, or nullopt.
