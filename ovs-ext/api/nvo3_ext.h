@@ -45,6 +45,7 @@ struct nvo3_port_options {
     const char *in_key;         /* VNI or "flow", of 'in_key' or 'key' */
     const char *out_key;
     const char *nvo3_vnis;
+    const char *nvo3_role;      /* of the peer; NULL: nve */
     const char *security_level;
     const char *cipher;
     const char *replay_window;

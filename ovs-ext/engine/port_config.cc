@@ -31,7 +31,7 @@ public:
     Result<PortConfig> parse()
     {
         for (Status (Parser::*step)() :
-             {&Parser::encap, &Parser::remote, &Parser::local, &Parser::keys,
+             {&Parser::encap, &Parser::remote, &Parser::role, &Parser::local, &Parser::keys,
               &Parser::nva, &Parser::cipher, &Parser::replay_window, &Parser::dst_port,
               &Parser::packet_type}) {
             Status status = (this->*step)();
@@ -90,6 +90,23 @@ private:
         return std::ranges::all_of(address.wire(), [](uint8_t octet) { return octet == 0; });
     }
 
+    // Who the peer must prove to be is the agent's business.
+    Status role()
+    {
+        if (!options_.nvo3_role || std::string_view(options_.nvo3_role) == "nve") {
+            return {};
+        }
+        if (std::string_view(options_.nvo3_role) != "hypervisor") {
+            return wrong("nvo3_role", options_.nvo3_role, "is neither nve nor hypervisor");
+        }
+        if (!config_.remote) {
+            return wrong("nvo3_role", "hypervisor", "needs options:remote_ip, the hypervisor's "
+                         "underlay address");
+        }
+        of_hypervisor_ = true;
+        return {};
+    }
+
     Status local()
     {
         if (!options_.local_ip || std::string_view(options_.local_ip) == "flow") {
@@ -127,8 +144,8 @@ private:
             }
             config_.vnis.push_back(*vni);
         }
-        config_.from_nva = options_.nvo3_vnis && std::string_view(options_.nvo3_vnis) == "nva";
-        if (config_.from_nva) {
+        if (options_.nvo3_vnis && std::string_view(options_.nvo3_vnis) == "nva") {
+            (of_hypervisor_ ? config_.any_vni : config_.from_nva) = true;
             return config_.vnis.empty()
                    ? Status{}
                    : Status(wrong("nvo3_vnis", "nva", "needs options:key=flow: the NVA says which "
@@ -261,6 +278,7 @@ private:
 
     const nvo3_port_options& options_;
     PortConfig config_;
+    bool of_hypervisor_ = false;
 };
 
 }  // namespace
@@ -268,7 +286,7 @@ private:
 bool
 PortConfig::carries(Vni vni) const
 {
-    return from_nva || std::ranges::binary_search(vnis, vni);
+    return from_nva || any_vni || std::ranges::binary_search(vnis, vni);
 }
 
 Result<PortConfig>

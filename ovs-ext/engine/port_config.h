@@ -27,6 +27,8 @@ struct PortConfig {
     // nvo3_vnis=nva: carries whatever the agent has SAs for, with any remote, of
     // any network and cipher.  'vnis' and 'cipher' then mean nothing.
     bool from_nva = false;
+    // nvo3_vnis=nva of a hypervisor's port: as that, with this remote and cipher.
+    bool any_vni = false;
     std::vector<base::Vni> vnis;            // sorted; all that the port may carry
     esp::Cipher cipher = esp::Cipher::aes128gcm;
     uint32_t replay_window = 1024;

@@ -42,7 +42,7 @@ is_state(const std::string& word)
 std::string
 vni_words(const PortConfig& config)
 {
-    std::string text = config.from_nva ? "of the NVA" : "";
+    std::string text = config.from_nva || config.any_vni ? "of the NVA" : "";
     for (base::Vni vni : config.vnis) {
         text += (text.empty() ? "" : ",") + to_string(vni);
     }

@@ -56,7 +56,7 @@ static struct hooked_class hooked_classes[] = {
 
 /* Options of a protected port that stock OVS does not know. */
 static const char *const own_options[] = {
-    "cipher", "nvo3_vnis", "replay_window", "security_level",
+    "cipher", "nvo3_role", "nvo3_vnis", "replay_window", "security_level",
 };
 
 static const struct hooked_class *
@@ -168,6 +168,7 @@ protected_set_config(struct netdev *netdev, const struct smap *args,
         .in_key = smap_get_def(args, "in_key", key),
         .out_key = smap_get_def(args, "out_key", key),
         .nvo3_vnis = smap_get(args, "nvo3_vnis"),
+        .nvo3_role = smap_get(args, "nvo3_role"),
         .security_level = smap_get(args, "security_level"),
         .cipher = smap_get(args, "cipher"),
         .replay_window = smap_get(args, "replay_window"),

@@ -96,6 +96,12 @@ TEST(PortConfig, AcceptsOrNamesOptionAndValue)
         {"of the NVA, level", [](O& o) { nva(o); o.security_level = "high"; }, "security_level=high", "from the NVA"},
         {"of the NVA, cipher", [](O& o) { nva(o); o.cipher = "aes256gcm"; }, "cipher=aes256gcm", "from the NVA"},
         {"of the NVA, local", [](O& o) { nva(o); o.local_ip = "192.0.2.1"; }, "local_ip=192.0.2.1", "groups"},
+        {"of an NVE", [](O& o) { o.nvo3_role = "nve"; }, nullptr, nullptr},
+        {"of a hypervisor", [](O& o) { o.nvo3_role = "hypervisor"; }, nullptr, nullptr},
+        {"of a hypervisor, networks of the NVA", [](O& o) { nva(o); o.remote_ip = "192.0.2.2"; o.local_ip = "192.0.2.1"; o.security_level = "high"; o.nvo3_role = "hypervisor"; }, nullptr, nullptr},
+        {"of a hypervisor, one network of the NVA", [](O& o) { nva(o); o.remote_ip = "192.0.2.2"; o.out_key = "5001"; o.nvo3_role = "hypervisor"; }, "nvo3_vnis=nva", "key=flow"},
+        {"of any hypervisor", [](O& o) { o.remote_ip = "flow"; o.nvo3_role = "hypervisor"; }, "nvo3_role=hypervisor", "remote_ip"},
+        {"of what", [](O& o) { o.nvo3_role = "nva"; }, "nvo3_role=nva", "nve nor hypervisor"},
         {"level", [](O& o) { o.security_level = "high"; }, nullptr, nullptr},
         {"bad level", [](O& o) { o.security_level = "low"; }, "security_level", "low"},
         {"cipher", [](O& o) { o.cipher = "chacha20poly1305"; }, nullptr, nullptr},
@@ -126,6 +132,21 @@ TEST(PortConfig, AcceptsOrNamesOptionAndValue)
             }
         }
     }
+}
+
+TEST(PortConfig, HypervisorOfAnyNetworkHasItsCipher)
+{
+    nvo3_port_options options = good();
+    nva(options);
+    options.remote_ip = "192.0.2.2";
+    options.nvo3_role = "hypervisor";
+    options.security_level = "high";
+    auto config = parse_port("hv7", options);
+    ASSERT_TRUE(config.ok());
+    EXPECT_FALSE(config->from_nva);
+    EXPECT_TRUE(config->carries(base::Vni(5001)));
+    EXPECT_EQ(config->remote, *base::IpAddress::parse("192.0.2.2"));
+    EXPECT_EQ(config->cipher, esp::Cipher::aes256gcm);
 }
 
 TEST(PortConfig, Values)
