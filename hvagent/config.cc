@@ -159,9 +159,15 @@ private:
     void role()
     {
         const std::string* value = take("nvo3-role");
-        if (value && *value != "nve") {
-            problem("other_config:nvo3-role=" + *value + " is not available; this agent works as nve");
+        if (!value || *value == "nve") {
+            return;
         }
+        if (*value == "hypervisor") {
+            out_.role = control::Role::hypervisor;
+            return;
+        }
+        out_.role = fallback_.role;
+        problem("other_config:nvo3-role=" + *value + " is neither nve nor hypervisor; this agent works as " + control::to_string(out_.role));
     }
 
     void nvas()
@@ -242,6 +248,7 @@ public:
     {
         tunnel_.port = raw_.name;
         tunnel_.encap = raw_.type == "vxlan" ? base::Encap::vxlan : base::Encap::geneve;
+        role();
         if (previous_ && previous_->encap != tunnel_.encap) {
             previous_ = nullptr;
         }
@@ -253,12 +260,13 @@ public:
         text("remote_name", tunnel_.remote_name);
         text("remote_cert", tunnel_.remote_cert);
         text("psk", tunnel_.psk);
+        hypervisor();
         if (!tunnel_.psk.empty() && !(tunnel_.remote_name.empty() && tunnel_.remote_cert.empty())) {
             // Silently ignoring the name would authenticate less than was asked for.
             unusable("options:psk excludes remote_name and remote_cert: remove one or the other");
         }
         for (const auto& [key, value] : raw_.options) {
-            if (key.starts_with("nvo3_") && key != "nvo3_vnis") {
+            if (key.starts_with("nvo3_") && key != "nvo3_vnis" && key != "nvo3_role") {
                 problem("options:" + key + " is not an option of ovs-nvo3; see ovs-nvo3.conf(5)");
             }
         }
@@ -292,6 +300,39 @@ private:
             if (field.empty()) {
                 unusable("options:" + std::string(key) + " is empty: remove it or give it a value");
             }
+        }
+    }
+
+    // A former role must not live on under a wrong one's name.
+    void role()
+    {
+        const std::string* value = option("nvo3_role");
+        if (!value || *value == "nve") {
+            return;
+        }
+        tunnel_.role = control::Role::hypervisor;
+        if (*value != "hypervisor") {
+            unusable("options:nvo3_role=" + *value + " is neither nve nor hypervisor");
+        }
+    }
+
+    // Such a port is what lets a hypervisor in: it must say whom.
+    void hypervisor()
+    {
+        if (tunnel_.role != control::Role::hypervisor) {
+            return;
+        }
+        if (tunnel_.flow_remote) {
+            unusable("options:nvo3_role=hypervisor needs remote_ip, the hypervisor's underlay address");
+        }
+        if (!tunnel_.flow_key) {
+            unusable("options:nvo3_role=hypervisor needs key=flow, and nvo3_vnis, the networks that the hypervisor may connect to");
+        }
+        if (!tunnel_.psk.empty() || !tunnel_.remote_cert.empty()) {
+            unusable(std::string("options:") + (tunnel_.psk.empty() ? "remote_cert" : "psk") +
+                     " proves no role: with nvo3_role=hypervisor use certificates of nvo3-pki and remote_name");
+        } else if (tunnel_.remote_name.empty()) {
+            unusable("options:nvo3_role=hypervisor needs remote_name, the hypervisor's name in its certificate");
         }
     }
 
@@ -349,7 +390,7 @@ private:
         tunnel_.flow_key = flow;
         const std::string* list = option("nvo3_vnis");
         if (list && flow && *list == "nva") {
-            if (!tunnel_.flow_remote) {
+            if (!tunnel_.flow_remote && tunnel_.role != control::Role::hypervisor) {
                 return unusable("options:nvo3_vnis=nva needs remote_ip=flow, as the NVA says who the peers are");
             }
             tunnel_.nva = true;
@@ -437,6 +478,9 @@ std::string clash_of(const Tunnel& tunnel, const Tunnel& other)
     if (same_remote && (tunnel.remote_name != other.remote_name || tunnel.remote_cert != other.remote_cert || tunnel.psk != other.psk)) {
         return "remote_name, remote_cert and psk must be those of port " + other.port + ", which has the same remote_ip";
     }
+    if (same_remote && tunnel.role != other.role) {
+        return "nvo3_role must be that of port " + other.port + ", which has the same remote_ip";
+    }
     if (same_remote && tunnel.local != other.local) {
         return "local_ip must be that of port " + other.port + ", which has the same remote_ip";
     }
@@ -516,6 +560,11 @@ void read_vm_ports(const RawConfig& raw, Config& config)
 }
 
 }  // namespace
+
+ControlLevel data_level(esp::Cipher cipher)
+{
+    return esp::key_size(cipher) > 16 ? ControlLevel::high : ControlLevel::standard;
+}
 
 std::string to_string(const ChannelId& id)
 {

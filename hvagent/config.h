@@ -17,6 +17,7 @@
 
 #include "base/ids.h"
 #include "base/ip_address.h"
+#include "control/identity.h"
 #include "control/tls.h"
 #include "esp/cipher.h"
 #include "hvagent/tsi.h"
@@ -63,6 +64,7 @@ struct Tunnel {
     std::vector<base::Vni> vnis;    // sorted, without duplicates
     bool flow_key = false;          // key=flow: the switch gives it packets of any VNI
     bool nva = false;               // nvo3_vnis=nva: besides, whatever the directory has
+    control::Role role = control::Role::nve;    // nvo3_role: what the peer must be
     esp::Cipher cipher{};
     uint32_t replay_window = 1024;
     std::string remote_name;        // empty: any nve of our trust domain
@@ -80,7 +82,11 @@ struct Endpoint {
     bool operator==(const Endpoint&) const = default;
 };
 
+// Of the TLS session whose exporter keys SAs of that cipher (with a hypervisor).
+ControlLevel data_level(esp::Cipher);
+
 struct Config {
+    control::Role role = control::Role::nve;                // nve or hypervisor; the certificate's must be the same
     std::string certificate, private_key, ca_cert, crl;     // files
     base::IpAddress listen_address;                         // unspecified: any IPv4
     bool listen_dual_stack = false;                         // [::]

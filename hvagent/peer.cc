@@ -46,7 +46,8 @@ void fill_random(uint8_t* out, size_t size)
 bool PeerConfig::same_base(const PeerConfig& other) const
 {
     return remote == other.remote && local == other.local && bind == other.bind && port == other.port && psk == other.psk &&
-           (psk.empty() || control_level == other.control_level);
+           role == other.role && channel == other.channel && passive == other.passive &&
+           ((psk.empty() && channel == proto::CHANNEL_UNSPECIFIED) || control_level == other.control_level);
 }
 
 Peer::Peer(PeerHost& host, PeerConfig config)
@@ -128,7 +129,7 @@ void Peer::configure(PeerConfig config)
 
 ContextPtr Peer::context() const
 {
-    return config_.psk.empty() ? host_.certificate_context() : psk_.context();
+    return config_.psk.empty() ? host_.certificate_context(config_.control_level) : psk_.context();
 }
 
 std::string Peer::credential_problem() const
@@ -260,7 +261,7 @@ void Peer::set_error(const std::string& error, bool authentication)
 
 void Peer::connect_if_needed()
 {
-    if (context() && sessions_.empty()) {
+    if (context() && sessions_.empty() && !config_.passive) {
         connector_.start();
     }
 }
@@ -271,7 +272,9 @@ void Peer::connected(boost::asio::ip::tcp::socket socket)
     if (!with) {
         return;
     }
-    auto session = Session::start(std::move(socket), Session::Side::initiator, with, host_.session_options(), host_.session_handler());
+    auto options = host_.session_options();
+    options.channel = config_.channel;
+    auto session = Session::start(std::move(socket), Session::Side::initiator, with, options, host_.session_handler());
     if (session->remote_address() != config_.remote) {
         // The connection was lost at once, and with it its address: what the session says
         // would not find its way here.
@@ -315,8 +318,9 @@ base::Status Peer::check_identity(const control::PeerIdentity& peer, const contr
         // The handshake was under the key of this address, or it would have failed.
         return !config_.psk.empty() && peer.kind == Kind::psk ? base::Status{} : refuse("authentication is not of the configured kind");
     }
-    if (peer.role != control::Role::nve) {
-        return refuse("the certificate of " + peer.name + " is for the role " + control::to_string(peer.role) + ", a tunnel needs nve");
+    if (peer.role != config_.role) {
+        return refuse("the certificate of " + peer.name + " is for the role " + control::to_string(peer.role) +
+                      (config_.role == control::Role::nve ? ", a tunnel needs nve" : ", options:nvo3_role=hypervisor needs hypervisor"));
     }
     if (!config_.remote_cert.empty()) {
         if (!pin_ || *pin_ != peer.fingerprint) {
@@ -356,6 +360,11 @@ base::Status Peer::admit(Session& session)
     if (!live(session)) {    // of the listener
         sessions_.emplace(&session, Live{next_session_++, session.shared_from_this()});
     }
+    return check(session);
+}
+
+base::Status Peer::check(const Session& session) const
+{
     // The handshake may have begun under credentials that have changed meanwhile.
     if (ContextPtr now = context(); &session.context() != now.get()) {
         if (!now || now->is_psk() || session.context().is_psk()) {
@@ -366,7 +375,7 @@ base::Status Peer::admit(Session& session)
         }
     }
     auto status = check_identity(session.peer(), session.context());
-    if (status && session.peer().name == session.local_name()) {
+    if (status && session.peer().name == session.local_name() && session.peer().role == session.local_role()) {
         return base::Error{EACCES, "the peer has our own name, " + session.local_name() + ": each host needs a certificate of its own"};
     }
     return status;
@@ -389,7 +398,12 @@ void Peer::on_open(Session& session)
         return;
     }
     // Another session may have opened since admit().
-    if (auto status = check_identity(session.peer(), session.context()); !status) {
+    auto status = check_identity(session.peer(), session.context());
+    if (status && config_.channel != proto::CHANNEL_UNSPECIFIED) {
+        // The handshake took whatever either channel may have.
+        status = session.check_level(config_.control_level);
+    }
+    if (!status) {
         audit(AuditKind::refused, status.error().text);
         return session.close(proto::CLOSE_UNAUTHORIZED, status.error().text);
     }
@@ -495,7 +509,7 @@ void Peer::on_closed(Session& session, const CloseInfo& info)
         }
         set_error(text, refused || info.kind == CloseInfo::Kind::refused_by_peer);
     }
-    if (sessions_.empty() && context() && !detached_) {
+    if (sessions_.empty() && context() && !detached_ && !config_.passive) {
         connector_.retry();
     }
     pump();

@@ -39,7 +39,11 @@ struct PeerConfig {
     base::IpAddress local;              // unspecified: any
     base::IpAddress bind;               // source of our connections; unspecified: the kernel's choice
     uint16_t port = 6652;
-    ControlLevel control_level = ControlLevel::standard;
+    ControlLevel control_level = ControlLevel::standard;    // of this session
+    // What the peer must be, and what a session with a hypervisor, or of one, is for.
+    control::Role role = control::Role::nve;
+    control::Channel channel = control::proto::CHANNEL_UNSPECIFIED;
+    bool passive = false;               // it is the peer who connects
     std::string remote_name, remote_cert, psk;
     std::map<ChannelId, ChannelConfig> channels;
     KeyingPolicy policy;
@@ -71,6 +75,7 @@ public:
     virtual control::SessionOptions session_options() = 0;
     virtual control::SessionHandler& session_handler() = 0;  // hands on to the peer
     virtual ContextPtr certificate_context() = 0;           // null: none
+    virtual ContextPtr certificate_context(ControlLevel) = 0;   // as that, of another level
     virtual const std::string& certificate_problem() = 0;
     // Sends to the switch; the Result goes to the peer at 'remote' with 'token', for an
     // unspecified one to the overlay.
@@ -123,6 +128,8 @@ public:
     size_t sa_count() const;
 
     // Of SessionHandler, for the sessions with config().remote.
+    // Whether the other end of a session is whom the configuration wants.
+    base::Status check(const control::Session&) const;
     base::Status admit(control::Session&);
     void on_open(control::Session&);
     bool serves(base::Vni, base::Encap) const;

@@ -84,7 +84,9 @@ void Peers::apply(std::shared_ptr<const Config> config)
     }
     std::shared_ptr<const Config> before = std::exchange(config_, std::move(config));
     report_changes(before.get());
-    auto inputs = [](const Config& of) { return std::tie(of.certificate, of.private_key, of.ca_cert, of.crl, of.control_level); };
+    auto inputs = [](const Config& of) {
+        return std::tie(of.certificate, of.private_key, of.ca_cert, of.crl, of.control_level, of.role);
+    };
     if (!before || inputs(*before) != inputs(*config_) || usable_pins() != pins_) {
         apply_credentials();
     }
@@ -254,7 +256,7 @@ void Peers::apply_credentials()
     std::string problem = credentials_.problem();
     credentials_ = control::certificate_credentials(
         {config_->certificate, config_->private_key, config_->ca_cert, config_->crl, pins_},
-        {"other_config:certificate", "other_config:private_key", "other_config:ca_cert"}, config_->control_level, control::Role::nve);
+        {"other_config:certificate", "other_config:private_key", "other_config:ca_cert"}, config_->control_level, config_->role);
     credentials_.keep(before);
     credentials_.refresh(true);
     if (credentials_.problem() != problem) {
@@ -269,6 +271,23 @@ bool Peers::wants_certificates() const
     return config_ && (!config_->nvas.empty() || std::ranges::any_of(config_->tunnels, [](const Tunnel& tunnel) {
                            return tunnel.psk.empty() && !tunnel.flow_remote;
                        }));
+}
+
+ContextPtr Peers::certificate_context(ControlLevel level)
+{
+    const ContextPtr& own = credentials_.context();
+    if (!own || own->level() == level) {
+        return own;
+    }
+    Derived& derived = levels_[level];
+    if (derived.from != own) {
+        auto made = own->at_level(level);
+        if (!made) {
+            base::log(LogLevel::error, kModule, made.error().text);
+        }
+        derived = {own, made ? *made : nullptr};
+    }
+    return derived.context;
 }
 
 void Peers::log_credentials_problem() const

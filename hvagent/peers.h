@@ -60,6 +60,7 @@ public:
     control::SessionOptions session_options() override;
     control::SessionHandler& session_handler() override { return *this; }
     ContextPtr certificate_context() override { return credentials_.context(); }
+    ContextPtr certificate_context(ControlLevel) override;
     const std::string& certificate_problem() override { return credentials_.problem(); }
     void install(const base::IpAddress& remote, uint64_t token, esp::SaConfig) override;
     void send_to_switch(esp::SaMessage) override;
@@ -115,6 +116,10 @@ private:
     const uint64_t instance_;       // of this process
     std::shared_ptr<const Config> config_;
     control::Credentials credentials_;
+    struct Derived {
+        ContextPtr from, context;
+    };
+    std::map<ControlLevel, Derived> levels_;        // of credentials_, other than its own
     std::vector<std::string> pins_;
     std::unique_ptr<control::Listener> listener_;
     std::string listen_problem_;

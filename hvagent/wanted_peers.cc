@@ -18,6 +18,9 @@ void set_common(PeerConfig& peer, const base::IpAddress& remote, const Config& c
     peer.remote = remote;
     peer.port = config.listen_port;
     peer.control_level = config.control_level;
+    if (config.role == control::Role::hypervisor) {
+        peer.channel = control::proto::CHANNEL_DATA;
+    }
     peer.policy = {config.rekey_after, config.rekey_bytes};
 }
 
@@ -33,6 +36,15 @@ void add_tunnels(const Config& config, const DirectoryView& directory, Peers& pe
         peer.bind = tunnel.local;
         if (peer.bind.is_unspecified() && !config.listen_address.is_unspecified() && config.listen_address.is_v4() == tunnel.remote.is_v4()) {
             peer.bind = config.listen_address;
+        }
+        if (tunnel.role == control::Role::hypervisor) {
+            if (peer.role != tunnel.role) {
+                peer.role = tunnel.role;
+                peer.channel = control::proto::CHANNEL_DATA;
+                peer.passive = true;
+                peer.control_level = ControlLevel::standard;
+            }
+            peer.control_level = std::max(peer.control_level, data_level(tunnel.cipher));
         }
         peer.remote_name = tunnel.remote_name;
         peer.remote_cert = tunnel.remote_cert;

@@ -160,6 +160,68 @@ TEST(Config, PortOfTheDirectory)
     EXPECT_TRUE(says(*config, "remote_ip=flow"));
 }
 
+TEST(Config, Role)
+{
+    EXPECT_EQ(make_config(global({}), nullptr)->role, control::Role::nve);
+    auto config = make_config(global({{"nvo3-role", "hypervisor"}}), nullptr);
+    EXPECT_EQ(config->role, control::Role::hypervisor);
+    EXPECT_TRUE(config->problems.empty());
+    EXPECT_EQ(make_config(global({{"nvo3-role", "nva"}}), config.get())->role, control::Role::hypervisor);
+}
+
+TEST(Config, PortsOfHypervisors)
+{
+    const StringMap good{{"key", "flow"}, {"nvo3_role", "hypervisor"}, {"remote_name", "hv7"}, {"nvo3_vnis", "5001,5002"}};
+    auto config = make_config(one_tunnel(good), nullptr);
+    ASSERT_EQ(config->tunnels.size(), 1u);
+    EXPECT_TRUE(config->problems.empty());
+    EXPECT_EQ(config->tunnels[0].role, control::Role::hypervisor);
+    EXPECT_EQ(config->tunnels[0].vnis.size(), 2u);
+    struct Row {
+        const char* what;
+        StringMap change;       // empty value: removed
+        const char* words;      // null: good
+    };
+    const Row rows[] = {
+        {"whatever the NVA says", {{"nvo3_vnis", "nva"}}, nullptr},
+        {"of an NVE", {{"nvo3_role", "nve"}}, nullptr},
+        {"no name", {{"remote_name", ""}}, "needs remote_name"},
+        {"a pre-shared key", {{"remote_name", ""}, {"psk", "/k"}}, "options:psk proves no role"},
+        {"a certificate", {{"remote_cert", "/c"}}, "options:remote_cert proves no role"},
+        {"one network", {{"key", "5001"}, {"nvo3_vnis", ""}}, "needs key=flow"},
+        {"anybody", {{"remote_ip", "flow"}}, "needs remote_ip"},
+        {"another role", {{"nvo3_role", "nva"}}, "nvo3_role=nva is neither"},
+    };
+    for (const Row& row : rows) {
+        StringMap options = good;
+        for (const auto& [key, value] : row.change) {
+            options[key] = value;
+        }
+        std::erase_if(options, [](const auto& option) { return option.second.empty(); });
+        auto made = make_config(one_tunnel(options), nullptr);
+        EXPECT_EQ(made->tunnels.size(), row.words ? 0u : 1u) << row.what;
+        EXPECT_EQ(made->problems.empty(), !row.words) << row.what;
+        if (row.words) {
+            EXPECT_TRUE(says(*made, row.words)) << row.what << ": " << made->problems.at(0).text;
+        }
+    }
+    // One address is one or the other.
+    RawConfig both = one_tunnel(good);
+    both.tunnels.push_back({"tun3", "geneve", {{"remote_ip", "192.0.2.2"}, {"remote_name", "hv7"}, {"key", "7"}}});
+    config = make_config(both, nullptr);
+    EXPECT_EQ(config->tunnels.size(), 1u);
+    EXPECT_TRUE(says(*config, "nvo3_role must be that of port"));
+}
+
+TEST(Config, DataLevelIsThatOfTheCipher)
+{
+    EXPECT_EQ(data_level(esp::Cipher::aes128gcm), ControlLevel::standard);
+    EXPECT_EQ(data_level(esp::Cipher::aes128gmac), ControlLevel::standard);
+    EXPECT_EQ(data_level(esp::Cipher::aes256gcm), ControlLevel::high);
+    EXPECT_EQ(data_level(esp::Cipher::aes256gmac), ControlLevel::high);
+    EXPECT_EQ(data_level(esp::Cipher::chacha20poly1305), ControlLevel::high);
+}
+
 TEST(Config, TenantInterfaces)
 {
     auto port = [](std::string name, std::string mac, std::string vn = "blue") {

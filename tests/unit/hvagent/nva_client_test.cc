@@ -257,6 +257,7 @@ protected:
     control::SessionOptions session_options() override { return {.agent_instance = 7, .linger = 100ms}; }
     control::SessionHandler& session_handler() override { return *client_; }
     ContextPtr certificate_context() override { return own_; }
+    ContextPtr certificate_context(ControlLevel) override { return own_; }
     const std::string& certificate_problem() override { return problem_; }
     void install(const base::IpAddress&, uint64_t, esp::SaConfig) override {}
     void send_to_switch(esp::SaMessage) override {}
