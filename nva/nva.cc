@@ -86,6 +86,13 @@ void Nva::apply(std::shared_ptr<const StoreView> view)
     thread_.post([this, view = std::move(view)] { service_->apply(view); });
 }
 
+void Nva::set_store(StoreState state)
+{
+    if (std::exchange(store_, state) != state) {
+        thread_.post([this, fresh = state == StoreState::fresh] { service_->set_store_fresh(fresh); });
+    }
+}
+
 base::Result<std::shared_ptr<const ServiceView>> Nva::view()
 {
     return thread_.ask<std::shared_ptr<const ServiceView>>(

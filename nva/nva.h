@@ -37,7 +37,8 @@ public:
 
     // The store's contents; never blocks.
     void apply(std::shared_ptr<const StoreView>);
-    void set_store_connected(bool connected) { store_connected_ = connected; }
+    // After the apply() of what it has.
+    void set_store(StoreState);
 
     template <class F>
     void post(F work)
@@ -49,14 +50,14 @@ public:
     base::Result<std::shared_ptr<const ServiceView>> view();
     base::Status reload();
 
-    bool store_connected() const { return store_connected_; }
+    StoreState store() const { return store_; }
     control::AuditLog& audit() { return *audit_; }
 
 private:
     Nva(Options, std::unique_ptr<control::AuditLog>, base::Secret group_key, StoreWriter&, const base::Clock&);
 
     std::unique_ptr<control::AuditLog> audit_;
-    bool store_connected_ = false;
+    StoreState store_ = StoreState::away;
     daemon::IoThread thread_;
     std::unique_ptr<Service> service_;      // I/O thread
 };

@@ -51,6 +51,7 @@ Service::Service(boost::asio::io_context& io, Options options, base::Secret grou
       audit_(audit),
       clock_(clock),
       instance_(new_instance()),
+      stale_timer_(io),
       directory_(instance_, options_.directory),
       groups_(std::move(group_key), writer, audit, clock),
       credentials_(control::certificate_credentials(options_.files, {"--certificate", "--private-key", "--ca-cert"}, options_.level,
@@ -73,6 +74,7 @@ void Service::stop()
     *alive_ = false;
     listener_.reset();
     poll_timer_.cancel();
+    stale_timer_.cancel();
     for (auto& [id, client] : clients_) {
         writer_.cancel(id);
         client->session->abandon(control::proto::CLOSE_SHUTDOWN, "the NVA ends");
@@ -109,6 +111,51 @@ void Service::apply(std::shared_ptr<const StoreView> view)
     for (auto& [id, client] : clients_) {
         pump(*client);
     }
+}
+
+void Service::set_store_fresh(bool fresh)
+{
+    if (stopping_ || !store_ || fresh == !lost_at_) {
+        return;
+    }
+    if (fresh) {
+        lost_at_.reset();
+        stale_timer_.cancel();
+        base::log(LogLevel::info, kModule, "the store is back");
+        if (std::exchange(stale_, false)) {
+            audit_.write({AuditKind::config_changed, "", {}, "the store is back: NVEs are served again"});
+        }
+        return;
+    }
+    lost_at_ = clock_.now();
+    base::log(LogLevel::warn, kModule, "the store is lost: serving what was known last");
+    stale_timer_.expires_after(options_.stale_after);
+    stale_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
+        if (!error && *alive && lost_at_) {
+            go_stale();
+        }
+    });
+}
+
+void Service::go_stale()
+{
+    stale_ = true;
+    std::string text = check_stale().error().text;
+    base::log(LogLevel::error, kModule, text + "; their data goes on");
+    control::AuditEvent event{AuditKind::alarm, "", {}, text};
+    event.numbers = {{"sessions", clients_.size()}};
+    audit_.write(event);
+    while (!clients_.empty()) {
+        drop(*clients_.begin()->second, control::proto::CLOSE_SHUTDOWN, text);
+    }
+}
+
+base::Status Service::check_stale() const
+{
+    if (!stale_) {
+        return {};
+    }
+    return base::Error{EAGAIN, "this NVA has lost the store and serves no NVE before it is back"};
 }
 
 void Service::report(const StoreView* before) const
@@ -236,6 +283,9 @@ std::optional<control::Endpoint> Service::listening() const
 
 base::Result<control::Listener::Accepted> Service::accept()
 {
+    if (auto status = check_stale(); !status) {
+        return status.error();
+    }
     if (clients_.size() >= options_.max_sessions) {
         return base::Error{EBUSY, "this NVA has " + std::to_string(clients_.size()) + " sessions and takes no more"};
     }
@@ -264,12 +314,15 @@ base::Status Service::admit(Session& session)
     if (!store_->find_nve(peer.name)) {
         return base::Error{EACCES, "'" + peer.name + "' is no NVE of this store, or is revoked; see nvo3-nvactl nve-add"};
     }
-    return {};
+    return check_stale();
 }
 
 void Service::on_open(Session& session)
 {
     const std::string& name = session.peer().name;
+    if (auto status = check_stale(); !status) {     // since admit()
+        return session.close(control::proto::CLOSE_SHUTDOWN, status.error().text);
+    }
     if (!store_->find_nve(name)) {      // since admit()
         return session.close(control::proto::CLOSE_REVOKED, "'" + name + "' is revoked");
     }
@@ -411,6 +464,10 @@ ServiceView Service::view() const
     }
     view.groups_enabled = groups_.enabled();
     view.refused = refused_;
+    view.stale = stale_;
+    if (lost_at_) {
+        view.store_lost_seconds = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(clock_.now() - *lost_at_).count());
+    }
     view.store = store_;
     view.groups = groups_.view();
     if (store_) {

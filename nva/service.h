@@ -6,12 +6,17 @@
 // Back-pressure: an NVE is sent the next step only while the queue to it is short.  One that
 // reads slowly costs that queue and a version number for each network, and delays nobody.
 //
+// Staleness: an NVA that is cut off from the store cannot know who has left a network since, or
+// was revoked.  After a few seconds it sends its NVEs away, to other NVAs, and takes none before
+// the store is back.
+//
 // Place: owned by nva.cc.  Thread: the I/O thread.
 #ifndef NVA_SERVICE_H
 #define NVA_SERVICE_H
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <deque>
 #include <map>
 #include <memory>
@@ -40,6 +45,7 @@ public:
         control::ControlLevel level = control::ControlLevel::standard;
         control::Rate handshakes_per_address{5, 20};
         size_t max_sessions = 4096;
+        std::chrono::milliseconds stale_after{5000};    // without the store
         Directory::Limits directory;
     };
 
@@ -50,6 +56,8 @@ public:
     ~Service() override;
 
     void apply(std::shared_ptr<const StoreView>);
+    // Whether what was applied last is what the store has; at first it is.
+    void set_store_fresh(bool fresh);
     // Reads certificates and revocation list again; the error says what is wrong with them.
     base::Status reload();
     // Says goodbye; the io_context runs out of work soon after.
@@ -86,6 +94,8 @@ private:
     void credentials_changed(const control::ContextPtr& before);
     Client* find(const control::Session&);
     Client* find(uint64_t id);
+    void go_stale();
+    base::Status check_stale() const;
     void drop(Client&, control::proto::CloseCode, const std::string& text);
     // Sends what waits, and makes the next step when nothing does.
     void pump(Client&);
@@ -108,6 +118,9 @@ private:
     const uint64_t instance_;
 
     std::shared_ptr<const StoreView> store_;
+    std::optional<std::chrono::steady_clock::time_point> lost_at_;      // the store was; empty: it is fresh
+    bool stale_ = false;                    // for too long
+    boost::asio::steady_timer stale_timer_;
     Directory directory_;
     Groups groups_;
     control::Credentials credentials_;

@@ -35,12 +35,16 @@ std::string words(const std::vector<base::IpAddress>& addresses)
     return text;
 }
 
-const char* store_state(const ServiceView& view, bool connected)
+std::string store_words(const ServiceView& view, StoreState state)
 {
-    if (!view.store) {
-        return connected ? "connected, but not initialised: nvo3-nvactl init" : "not reached yet";
+    if (!view.store && state != StoreState::fresh) {
+        return state == StoreState::empty ? "connected, but not initialised: nvo3-nvactl init" : "not reached yet";
     }
-    return connected ? "connected" : "not connected: serving what was known last";
+    if (!view.store_lost_seconds) {
+        return "fresh";
+    }
+    return "lost " + std::to_string(*view.store_lost_seconds) + " s ago: " +
+           (view.stale ? "no NVE is served before it is back" : "serving what was known last, for a few seconds");
 }
 
 json to_json(const SessionView& session)
@@ -111,13 +115,14 @@ void print(std::ostream& out, const Vn& vn, uint64_t version, bool whole)
 
 }  // namespace
 
-std::string show_sessions(const ServiceView& view, bool store_connected, bool as_json)
+std::string show_sessions(const ServiceView& view, StoreState state, bool as_json)
 {
     if (as_json) {
         json value{{"name", view.own_name},
                    {"listening", view.listening},
-                   {"store", store_state(view, store_connected)},
-                   {"store_connected", store_connected},
+                   {"store", store_words(view, state)},
+                   {"store_fresh", state == StoreState::fresh},
+                   {"serving", view.store && !view.stale},
                    {"groups_enabled", view.groups_enabled},
                    {"refused", view.refused},
                    {"problems", view.problems}};
@@ -130,7 +135,7 @@ std::string show_sessions(const ServiceView& view, bool store_connected, bool as
     std::ostringstream out;
     out << "this NVA: " << (view.own_name.empty() ? "no certificate" : view.own_name) << "\n";
     out << "listening: " << (view.listening.empty() ? "no" : view.listening) << "\n";
-    out << "store: " << store_state(view, store_connected) << "\n";
+    out << "store: " << store_words(view, state) << "\n";
     if (!view.groups_enabled) {
         out << "groups: off, as --group-key is not given\n";
     }

@@ -14,11 +14,17 @@
 #include "timeval.h"
 #include "util.h"
 
+/* A connection is probed when nothing has come for so long, and is lost when
+ * nothing has come for as long again. */
+#define PROBE_MS 2000
+
 /* Between two tries of a transaction, if nothing has changed meanwhile. */
 #define AGAIN_MS 100
 
 static struct ovsdb_idl *idl;
 static unsigned int seen_seqno;
+static bool loaded;             /* since the connection was made */
+static unsigned int lost_seqno; /* as long as there was none */
 static struct ovsdb_idl_index *vn_by_vni, *nve_by_name, *member_index,
     *mapping_index;
 
@@ -34,6 +40,7 @@ store_open(const char *remotes)
 {
     idl = ovsdb_idl_create(remotes, &nvo3rec_idl_class, true, true);
     ovsdb_idl_set_leader_only(idl, false);
+    ovsdb_idl_set_probe_interval(idl, PROBE_MS);
     vn_by_vni = ovsdb_idl_index_create1(idl, &nvo3rec_vn_col_vni);
     nve_by_name = ovsdb_idl_index_create1(idl, &nvo3rec_nve_col_name);
     member_index = ovsdb_idl_index_create2(idl, &nvo3rec_membership_col_vn,
@@ -59,6 +66,15 @@ bool
 store_run(void)
 {
     ovsdb_idl_run(idl);
+    /* A connection is not enough: it may be to a server that has lost its
+     * cluster, or has not sent the contents yet.  These always change the
+     * number, be they the same as before. */
+    if (!ovsdb_idl_is_connected(idl)) {
+        loaded = false;
+        lost_seqno = ovsdb_idl_get_seqno(idl);
+    } else if (ovsdb_idl_get_seqno(idl) != lost_seqno) {
+        loaded = true;
+    }
     if (txn && status == TXN_INCOMPLETE) {
         status = ovsdb_idl_txn_commit(txn);
     }
@@ -85,10 +101,11 @@ store_wait(void)
     }
 }
 
-bool
-store_is_connected(void)
+enum store_state
+store_state(void)
 {
-    return ovsdb_idl_is_connected(idl);
+    return !loaded ? STORE_AWAY
+           : nvo3rec_nvo3_global_first(idl) ? STORE_FRESH : STORE_EMPTY;
 }
 
 /* ---- Reading ---- */

@@ -25,7 +25,15 @@ void store_close(void);
  * from those at the last true, false while the database was never reached. */
 bool store_run(void);
 void store_wait(void);          /* arranges the next wake-up of poll_block() */
-bool store_is_connected(void);
+
+enum store_state {
+    STORE_AWAY,                 /* no connection, or what it has is not here yet */
+    STORE_EMPTY,                /* without its one row: being made or replaced */
+    STORE_FRESH,                /* what is here is what the store has */
+};
+/* As of the last store_run().  A server that has lost its cluster is as good as
+ * none; one behind "ssl:" that says nothing is lost after four seconds. */
+enum store_state store_state(void);
 
 /* Receives the rows of one walk; strings are valid during the call only. */
 struct store_visitor {

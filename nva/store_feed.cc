@@ -146,7 +146,11 @@ void StoreFeed::run(Nva& nva)
         view_ = make_view(read_store(), view_.get());
         nva.apply(view_);
     }
-    nva.set_store_connected(store_is_connected());
+    switch (store_state()) {
+    case STORE_AWAY: nva.set_store(StoreState::away); break;
+    case STORE_EMPTY: nva.set_store(StoreState::empty); break;
+    case STORE_FRESH: nva.set_store(StoreState::fresh); break;
+    }
     finish(nva);
     begin(nva);
     store_wait();

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -18,6 +19,12 @@
 #include "nva/model.h"
 
 namespace nvo3::nva {
+
+enum class StoreState : uint8_t {
+    away,       // not reached, or what it has is not here yet
+    empty,      // reached, but without its one row
+    fresh,      // what is known here is what the store has
+};
 
 struct MappingCounters {
     uint64_t accepted = 0, refused = 0;
@@ -51,6 +58,8 @@ struct ServiceView {
     std::vector<std::string> problems;
     bool groups_enabled = false;
     uint64_t refused = 0;
+    std::optional<uint64_t> store_lost_seconds;     // empty: it is fresh, or never was reached
+    bool stale = false;                             // lost for too long: no NVE is served
     std::vector<SessionView> sessions;
     std::vector<GroupView> groups;
     std::shared_ptr<const StoreView> store;     // null: not reached yet

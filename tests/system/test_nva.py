@@ -18,7 +18,7 @@ from nva_session import NUMBERS, NveSession, Store
 TOP = pathlib.Path(__file__).resolve().parents[2]
 RED, BLUE = 5001, 5002
 GROUP = socket.inet_aton("239.1.1.1")
-REVOKED, UNAUTHORIZED = 6, 5
+SHUTDOWN, REVOKED, UNAUTHORIZED = 3, 6, 5
 MAC1, MAC2 = "52:54:00:00:00:01", "52:54:00:00:00:02"
 
 
@@ -172,15 +172,53 @@ def test_who_is_refused(store, nva):
         assert code == UNAUTHORIZED and "may not send VnGone" in text
 
 
-def test_the_store_goes_away_and_comes_back(store, nva):
+def test_a_short_outage_of_the_store_costs_nothing(store, nva):
     with connect(store, nva, "hv1") as hv1, connect(store, nva, "hv2") as hv2:
         store.stop("ovsdb-server")
-        wait_until(lambda: not store.show("nva1", "session/show")["store_connected"], "the NVA notices")
+        wait_until(lambda: not store.show("nva1", "session/show")["store_fresh"], "the NVA notices")
         with connect(store, nva, "hv3") as hv3:     # served from what is known
             assert sorted(hv3.directory.networks) == [BLUE]
         hv1.send(NUMBERS["mapping_announce"], field(1, RED) + field(2, bytes.fromhex(MAC1.replace(":", ""))))
         store.start_server()
         hv2.until(lambda: MAC1 in hv2.directory.networks[RED]["mappings"], timeout=20)
+        assert len(store.show("nva1", "session/show")["sessions"]) == 2
+
+
+@pytest.mark.requirement(4)
+def test_the_store_goes_away_and_comes_back(store, nva):
+    """Without the store an NVA cannot know who was revoked since: after 5 s it serves nobody, until it is back."""
+    with connect(store, nva, "hv1") as hv1:
+        store.stop("ovsdb-server")
+        assert hv1.closed(15) == (SHUTDOWN, "this NVA has lost the store and serves no NVE before it is back")
+    state = store.show("nva1", "session/show")
+    assert (state["serving"], state["store_fresh"], state["sessions"]) == (False, False, [])
+    assert "no NVE is served" in store.appctl("nva1", "session/show")
+    assert '"event":"alarm","reason":"this NVA has lost the store' in audit(store)
+    with pytest.raises((Closed, OSError)):
+        connect(store, nva, "hv1")
+    store.start_server()
+    wait_until(lambda: store.show("nva1", "session/show")["serving"], "the NVA serves again", timeout=20)
+    connect(store, nva, "hv1").close()
+    assert "the store is back" in audit(store)
+
+
+@pytest.mark.requirement(4)
+def test_who_leaves_or_is_revoked_loses_it_at_an_nva_that_is_cut_off(store):
+    """One of two NVAs is cut off from the store: what it missed reaches its NVEs by the other one."""
+    remote = f"punix:{store.directory}/second.sock"
+    store.appctl("db", "ovsdb-server/add-remote", remote)
+    cut, good = store.start_nva("nva1", f"unix:{store.directory}/second.sock"), store.start_nva("nva2")
+    with connect(store, cut, "hv1") as hv1, connect(store, cut, "hv3") as hv3, connect(store, good, "hv2") as hv2:
+        store.appctl("db", "ovsdb-server/remove-remote", remote)
+        store.ctl("vn-leave", "red", "hv1", "--", "nve-revoke", "hv3")
+        hv2.until(lambda: "hv1" not in hv2.directory.networks[RED]["members"], timeout=2)
+        assert hv1.closed(10)[0] == SHUTDOWN and hv3.closed(10)[0] == SHUTDOWN
+        with connect(store, good, "hv1") as again:
+            assert RED not in again.directory.networks
+        with pytest.raises((Closed, OSError)):
+            connect(store, good, "hv3")
+        with pytest.raises((Closed, OSError)):
+            connect(store, cut, "hv3")
 
 
 @pytest.mark.requirement(14)

@@ -233,6 +233,26 @@ def test_store_server_cut_off(lab):
     settle(lab)
 
 
+def test_store_without_a_majority(lab):
+    """Two of three servers are away: no NVA can know what has changed, so that none serves hosts; their traffic goes on as it was."""
+    settle(lab)
+    vm1, vm4 = lab.vms["vm1"], lab.vms["vm4"]
+    victims = list(lab.nvas.values())[1:]
+    traffic = vm1.background_ping(vm4, interval=0.02)
+    try:
+        for node in victims:
+            node.kill("ovsdb-server")
+        wait_until(lambda: not any(connected_nva(lab, host) for host in lab.hosts.values()), "no host has a session with an NVA", timeout=30)
+        assert all(any(e["event"] == "alarm" and "lost the store" in e["reason"] for e in node.audit()) for node in list(lab.nvas.values())[:2])
+        assert vm1.ping(vm4, 50, interval=0.04) == 50
+    finally:
+        sent, received = traffic.stop()
+        for node in victims:
+            node.start("ovsdb-server")
+    assert received >= sent - 1, "the last may be under way"
+    settle(lab)
+
+
 def test_agent_restart_while_the_nva_is_away(lab):
     """Nothing is torn down for want of an NVA, not even by an agent that knows nothing yet."""
     settle(lab)

@@ -104,6 +104,7 @@ protected:
         options.listen = {boost::asio::ip::address_v4::loopback(), 0};
         options.files = files_of(own, ca, crl);
         options.handshakes_per_address = {1000, 1000};
+        options.stale_after = 100ms;
         service = std::make_unique<nva::Service>(io, options, base::Secret(), store, *audit, base::system_clock());
         store.at_once = true;
         store.on_change = [this] { apply(); };
@@ -342,6 +343,39 @@ TEST_F(ServiceTest, LimitsOfMappings)
         EXPECT_EQ(answer.accepted(), row.refused == nullptr) << int{row.mac} << answer.reason();
         EXPECT_NE(answer.reason().find(row.refused ? row.refused : ""), std::string::npos) << answer.reason();
     }
+}
+
+TEST_F(ServiceTest, WithoutAStoreNobodyIsServedForLong)
+{
+    Nve& hv1 = ready("hv1");
+    service->set_store_fresh(false);
+    Nve& hv2 = ready("hv2");        // for a while
+    EXPECT_TRUE(service->view().store_lost_seconds);
+    EXPECT_FALSE(service->view().stale);
+    ASSERT_TRUE(run_until([&] { return hv1.closed && hv2.closed; }));
+    EXPECT_EQ(hv1.closed->code, control::proto::CLOSE_SHUTDOWN);
+    EXPECT_TRUE(service->view().stale);
+    EXPECT_TRUE(service->view().sessions.empty());
+    EXPECT_TRUE(audited("\"event\":\"alarm\",\"reason\":\"this NVA has lost the store")) << audit_text();
+    Nve& early = connect(ca.host("hv3"));
+    ASSERT_TRUE(run_until([&] { return early.closed.has_value(); }));
+    EXPECT_FALSE(early.session);
+    service->set_store_fresh(true);
+    ready("hv1");
+    EXPECT_TRUE(audited("the store is back: NVEs are served again"));
+    EXPECT_FALSE(service->view().store_lost_seconds);
+}
+
+TEST_F(ServiceTest, AStoreThatIsBackInTimeIsNoLoss)
+{
+    Nve& hv1 = ready("hv1");
+    service->set_store_fresh(false);
+    service->set_store_fresh(false);
+    service->set_store_fresh(true);
+    service->set_store_fresh(true);
+    run_until([] { return false; }, 200ms);     // the time at which it would have been too long
+    EXPECT_FALSE(hv1.closed);
+    EXPECT_FALSE(audited("lost the store"));
 }
 
 TEST_F(ServiceTest, WhatASessionWantedIsNotDoneAfterItsEnd)
