@@ -20,11 +20,12 @@ CLEANFILES += nva/nvo3-idl.ovsidl nva/nvo3-idl.c nva/nvo3-idl.h
 # All but what touches OVS, so that tests need none of it.
 noinst_LIBRARIES += nva/libnva.a
 nva_libnva_a_SOURCES = \
+	nva/change_queue.cc \
+	nva/change_queue.h \
 	nva/directory.cc \
 	nva/directory.h \
 	nva/groups.cc \
 	nva/groups.h \
-	nva/model.cc \
 	nva/model.h \
 	nva/nva.cc \
 	nva/nva.h \
@@ -33,6 +34,8 @@ nva_libnva_a_SOURCES = \
 	nva/service_mappings.cc \
 	nva/show.cc \
 	nva/show.h \
+	nva/store_model.cc \
+	nva/store_model.h \
 	nva/store_writer.h \
 	nva/view.h
 nva_libnva_a_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_CFLAGS) $(OPENSSL_CFLAGS)
@@ -85,13 +88,14 @@ tests_unit_nva_tests_SOURCES = \
 	tests/support/fake_clock.h \
 	tests/support/test_pki.cc \
 	tests/support/test_pki.h \
+	tests/unit/nva/change_queue_test.cc \
 	tests/unit/nva/directory_test.cc \
 	tests/unit/nva/groups_test.cc \
-	tests/unit/nva/model_test.cc \
 	tests/unit/nva/nva_fixture.cc \
 	tests/unit/nva/nva_fixture.h \
 	tests/unit/nva/nva_test.cc \
-	tests/unit/nva/service_test.cc
+	tests/unit/nva/service_test.cc \
+	tests/unit/nva/store_model_test.cc
 tests_unit_nva_tests_CPPFLAGS = $(nva_libnva_a_CPPFLAGS) -I$(top_srcdir)/tests/support $(GTEST_CFLAGS)
 tests_unit_nva_tests_LDADD = $(nvo3_nva_libs) $(PROTOBUF_LIBS) $(IPSEC_MB_LIBS) \
 	$(OPENSSL_LIBS) $(BOOST_LIBS) $(GTEST_LIBS) -lgtest_main -lpthread

@@ -139,17 +139,39 @@ Directory::Directory(uint64_t instance, Limits limits) : instance_(instance), li
 
 void Directory::apply(std::shared_ptr<const StoreView> view)
 {
-    std::erase_if(entries_, [&](const auto& entry) { return !view->vns.contains(entry.first); });
-    networks_.clear();
+    std::erase_if(entries_, [&](const auto& entry) {
+        bool goes = !view->vns.contains(entry.first);
+        if (goes) {
+            set_members(entry.second.vn.get(), nullptr);
+        }
+        return goes;
+    });
     for (const auto& [vni, vn] : view->vns) {
         Entry& entry = entries_[vni];
         if (entry.vn != vn) {
+            set_members(entry.vn.get(), vn.get());
             update(entry, vn);
         }
-        for (const auto& [name, addresses] : vn->members) {
-            networks_[name].insert(vni);
-        }
     }
+}
+
+// Null: there is, or was, no such network.
+void Directory::set_members(const Vn* before, const Vn* now)
+{
+    static const Vn none;
+    const auto& former = before ? before->members : none.members;
+    const auto& present = now ? now->members : none.members;
+    compare(former, present, [&](const std::string& name) {
+        if (!present.contains(name)) {
+            auto it = networks_.find(name);
+            it->second.erase(before->vni);
+            if (it->second.empty()) {
+                networks_.erase(it);
+            }
+        } else {
+            networks_[name].insert(now->vni);
+        }
+    });
 }
 
 void Directory::update(Entry& entry, std::shared_ptr<const Vn> vn)

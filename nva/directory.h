@@ -73,6 +73,7 @@ private:
     };
 
     void update(Entry&, std::shared_ptr<const Vn>);
+    void set_members(const Vn* before, const Vn* now);
     std::vector<control::Envelope> step(const Entry&, uint64_t from) const;
 
     const uint64_t instance_;

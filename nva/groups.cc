@@ -21,6 +21,7 @@ using control::Envelope;
 constexpr const char* kModule = "groups";
 constexpr int kSpiTries = 5;            // the space is 2^31 large
 constexpr size_t kSendersPerPart = 256;
+constexpr std::chrono::seconds kEnrolGap{1};
 
 void fill_random(void* data, size_t size)
 {
@@ -215,9 +216,11 @@ std::vector<Envelope> Groups::next(Subscriber& subscriber, const std::string& nv
     if (!enabled()) {
         return {};
     }
-    std::erase_if(subscriber.told, [&](const auto& entry) {
+    auto gone = [&](const auto& entry) {
         return !groups_.contains(entry.first) || !directory.networks_of(nve).contains(entry.first.vni);
-    });
+    };
+    std::erase_if(subscriber.told, gone);
+    std::erase_if(subscriber.enrolled, gone);
     for (base::Vni vni : directory.networks_of(nve)) {
         if (!directory.is_current(known, vni)) {
             continue;
@@ -255,7 +258,7 @@ std::vector<Envelope> Groups::next(Subscriber& subscriber, const std::string& nv
     return {};
 }
 
-void Groups::enrol(uint64_t owner, const std::string& nve, const control::proto::GroupRegister& request, Granted granted)
+void Groups::enrol(uint64_t owner, const std::string& nve, Subscriber& subscriber, const control::proto::GroupRegister& request, Granted granted)
 {
     Key key{base::Vni(request.vni()),
             base::IpAddress::from_bytes({reinterpret_cast<const uint8_t*>(request.group().data()), request.group().size()})};
@@ -286,6 +289,11 @@ void Groups::enrol(uint64_t owner, const std::string& nve, const control::proto:
     if (address.is_unspecified()) {
         return refuse("'" + nve + "' has no underlay address of the group's IP version; see nvo3-nvactl nve-add");
     }
+    auto last = subscriber.enrolled.find(key);
+    if (last != subscriber.enrolled.end() && last->second.epoch == group.epoch && clock_.now() - last->second.at < kEnrolGap) {
+        return refuse("a sender id of this group and epoch was asked for less than a second ago");
+    }
+    subscriber.enrolled[key] = {group.epoch, clock_.now()};
     grant.mutable_sender()->set_address(octets(address.wire()));
     try_enrol(owner, PutSender{key.vni, key.address, group.epoch, nve, {}, {}}, grant, kSpiTries, std::move(granted));
 }

@@ -10,6 +10,7 @@
 #ifndef NVA_GROUPS_H
 #define NVA_GROUPS_H
 
+#include <chrono>
 #include <compare>
 #include <cstdint>
 #include <functional>
@@ -40,6 +41,11 @@ public:
     // What one NVE knows.
     struct Subscriber {
         std::map<Key, uint64_t> told;   // versions
+        struct Enrolled {
+            uint32_t epoch = 0;
+            std::chrono::steady_clock::time_point at;
+        };
+        std::map<Key, Enrolled> enrolled;   // when it asked last
     };
     using Granted = std::function<void(const control::proto::GroupGrant&)>;
 
@@ -58,7 +64,8 @@ public:
     std::vector<control::Envelope> next(Subscriber&, const std::string& nve, const Directory&, const Directory::Subscriber&);
 
     // Answers a GroupRegister of a member, now or when the store has it.
-    void enrol(uint64_t owner, const std::string& nve, const control::proto::GroupRegister&, Granted);
+    // Each is a row of the store and told to all members: one a second for each group and epoch.
+    void enrol(uint64_t owner, const std::string& nve, Subscriber&, const control::proto::GroupRegister&, Granted);
 
     std::vector<GroupView> view() const;
 

@@ -3,7 +3,7 @@
 // The store's contents as checked, immutable values.  A network that has not changed is the
 // same object in two views that follow each other: comparing pointers tells what is new.
 //
-// Place: made by store_feed.cc from database rows; read by directory.cc, groups.cc and
+// Place: made by store_model.cc from database rows; read by directory.cc, groups.cc and
 // service.cc.  Thread: values; once published, any.
 #ifndef NVA_MODEL_H
 #define NVA_MODEL_H
@@ -26,51 +26,45 @@ namespace nvo3::nva {
 
 // ---- Rows as they are in the database ----
 
-struct RawStore {
-    struct Nve {
-        std::string name;
-        std::vector<std::string> addresses;
-        bool revoked = false;
-    };
-    struct Vn {
-        std::string name;
-        uint32_t vni = 0;
-        std::string encap, cipher;
-    };
-    struct Member {
-        uint32_t vni = 0;
-        std::string nve;
-    };
-    struct Mapping {
-        uint32_t vni = 0;
-        std::string mac;
-        std::vector<std::string> addresses;
-        std::string nve;
-    };
-    struct Group {
-        uint32_t vni = 0;
-        std::string address;
-        uint32_t epoch = 0;
-        std::string nonce;
-        int64_t started = 0;
-        std::vector<std::string> told;
-    };
-    struct Sender {
-        uint32_t vni = 0;
-        std::string group, nve;
-        uint32_t epoch = 0;
-        std::string sender_id;
-        uint32_t spi = 0;
-    };
+namespace raw {
 
-    std::map<std::string, std::string> other_config;
-    std::vector<Nve> nves;
-    std::vector<Vn> vns;
-    std::vector<Member> members;
-    std::vector<Mapping> mappings;
-    std::vector<Group> groups;
-    std::vector<Sender> senders;
+struct Nve {
+    std::string name;
+    std::vector<std::string> addresses;
+    bool revoked = false;
 };
+struct Vn {
+    std::string name;
+    uint32_t vni = 0;
+    std::string encap, cipher;
+};
+struct Member {
+    uint32_t vni = 0;
+    std::string nve;
+};
+struct Mapping {
+    uint32_t vni = 0;
+    std::string mac;
+    std::vector<std::string> addresses;
+    std::string nve;
+};
+struct Group {
+    uint32_t vni = 0;
+    std::string address;
+    uint32_t epoch = 0;
+    std::string nonce;
+    int64_t started = 0;
+    std::vector<std::string> told;
+};
+struct Sender {
+    uint32_t vni = 0;
+    std::string group, nve;
+    uint32_t epoch = 0;
+    std::string sender_id;
+    uint32_t spi = 0;
+};
+
+}  // namespace raw
 
 // ---- What the NVA works with ----
 
@@ -131,7 +125,8 @@ struct Stray {
 
 struct StoreView {
     Settings settings;
-    std::map<std::string, Nve> nves;
+    using Nves = std::map<std::string, Nve>;
+    std::shared_ptr<const Nves> nves;           // those that are revoked too
     std::map<base::Vni, std::shared_ptr<const Vn>> vns;
     std::vector<Stray> strays;
     std::vector<std::string> problems;          // sentences about rows that are of no use
@@ -143,16 +138,10 @@ struct StoreView {
     }
     const Nve* find_nve(const std::string& name) const      // null: unknown or revoked
     {
-        auto it = nves.find(name);
-        return it == nves.end() || it->second.revoked ? nullptr : &it->second;
+        auto it = nves->find(name);
+        return it == nves->end() || it->second.revoked ? nullptr : &it->second;
     }
 };
-
-// 'before' may be null; its networks are used again where they are equal.
-std::shared_ptr<const StoreView> make_view(const RawStore&, const StoreView* before);
-
-// 16 octets of a nonce or sender id, as in the store: 32 hexadecimal digits.
-bool parse_octets16(const std::string& text, std::array<uint8_t, 16>* octets);
 
 }  // namespace nvo3::nva
 #endif

@@ -95,11 +95,13 @@ void Service::apply(std::shared_ptr<const StoreView> view)
     report(before.get());
     directory_.apply(store_);
     groups_.apply(store_);
-    for (auto it = clients_.begin(); it != clients_.end();) {
+    bool other_settings = before && before->settings != store_->settings;
+    bool other_nves = !before || before->nves != store_->nves;
+    for (auto it = clients_.begin(); it != clients_.end() && (other_settings || other_nves);) {
         Client& client = *(it++)->second;       // drop() removes it
         if (!store_->find_nve(client.name)) {
             drop(client, control::proto::CLOSE_REVOKED, "'" + client.name + "' is revoked, or is no NVE of this store any more");
-        } else if (before && before->settings != store_->settings) {
+        } else if (other_settings) {
             control::Rate rate{static_cast<double>(store_->settings.control_rate), static_cast<double>(store_->settings.control_burst)};
             client.session->set_rates(rate, rate);
         }
@@ -108,8 +110,34 @@ void Service::apply(std::shared_ptr<const StoreView> view)
     if (!before) {
         poll();     // reads the certificates, listens
     }
-    for (auto& [id, client] : clients_) {
-        pump(*client);
+    if (other_settings) {
+        for (auto& [id, client] : clients_) {
+            pump(*client);
+        }
+    } else if (before) {
+        pump_members(*before);
+    }
+}
+
+// Those to whom a change of the store since 'before' is news.
+void Service::pump_members(const StoreView& before)
+{
+    std::set<std::string> names;
+    auto changed_of = [&](const StoreView& one, const StoreView& other) {
+        for (const auto& [vni, vn] : one.vns) {
+            if (vn.get() != other.find(vni)) {
+                for (const auto& [name, addresses] : vn->members) {
+                    names.insert(name);
+                }
+            }
+        }
+    };
+    changed_of(before, *store_);
+    changed_of(*store_, before);
+    for (const std::string& name : names) {
+        if (auto it = by_name_.find(name); it != by_name_.end()) {
+            pump(*it->second);
+        }
     }
 }
 
@@ -175,6 +203,9 @@ void Service::report(const StoreView* before) const
     }
     for (const auto& [vni, vn] : store_->vns) {
         const Vn* old = before->find(vni);
+        if (old == vn.get()) {
+            continue;
+        }
         for (const auto& [name, addresses] : vn->members) {
             if (!old || !old->members.contains(name)) {
                 event(name, vni, "serves network " + vn->name + " from now on");
@@ -183,6 +214,9 @@ void Service::report(const StoreView* before) const
     }
     for (const auto& [vni, vn] : before->vns) {
         const Vn* now = store_->find(vni);
+        if (now == vn.get()) {
+            continue;
+        }
         for (const auto& [name, addresses] : vn->members) {
             if (!now || !now->members.contains(name)) {
                 event(name, vni, "does not serve network " + vn->name + " any more");

@@ -99,6 +99,7 @@ private:
     void drop(Client&, control::proto::CloseCode, const std::string& text);
     // Sends what waits, and makes the next step when nothing does.
     void pump(Client&);
+    void pump_members(const StoreView& before);
     void send(Client&, control::Envelope);
     void remove_strays();
     void report(const StoreView* before) const;

@@ -4,6 +4,7 @@
 // networks that it serves, so many, and none that another NVE holds; what is refused is answered,
 // counted and audited.
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "nva/service.h"
@@ -14,9 +15,6 @@ using control::AuditKind;
 using control::Envelope;
 
 namespace {
-
-// Of one session: an NVE that has more on their way waits for answers.
-constexpr size_t kMaxPending = 8192;
 
 std::vector<base::IpAddress> addresses_of(const control::proto::MappingAnnounce& announce)
 {
@@ -118,9 +116,6 @@ void Service::on_announce(Client& client, const Envelope& message)
                        base::MacAddress::from_bytes({reinterpret_cast<const uint8_t*>(announce.mac().data()), announce.mac().size()}),
                        addresses_of(announce)};
     std::string wrong = wrong_with(mapping);
-    if (wrong.empty() && client.pending >= kMaxPending) {
-        wrong = "too many changes of this NVE wait for the store; try again";
-    }
     if (wrong.empty() && !announce.withdraw()) {
         wrong = mapping_limit(client, *vn, mapping.mac);
     }
@@ -153,6 +148,9 @@ void Service::written(uint64_t id, uint64_t request, const PutMapping& mapping, 
         client->mappings.accepted++;
         return reply(*client, request, true, "");
     }
+    if (status.error().code == ECANCELED) {
+        return reply(*client, request, false, status.error().text);     // what counts is the later one
+    }
     client->mappings.refused++;
     control::AuditEvent event{AuditKind::refused, client->name, client->session->remote_address(), status.error().text};
     event.vni = mapping.vni;
@@ -163,7 +161,7 @@ void Service::written(uint64_t id, uint64_t request, const PutMapping& mapping, 
 
 void Service::on_register(Client& client, const Envelope& message)
 {
-    groups_.enrol(client.id, client.name, message.group_register(),
+    groups_.enrol(client.id, client.name, client.groups, message.group_register(),
                   [this, alive = alive_, id = client.id, message](const control::proto::GroupGrant& grant) {
                       Client* client = *alive ? find(id) : nullptr;
                       if (!client) {

@@ -41,6 +41,7 @@ store_open(const char *remotes)
     idl = ovsdb_idl_create(remotes, &nvo3rec_idl_class, true, true);
     ovsdb_idl_set_leader_only(idl, false);
     ovsdb_idl_set_probe_interval(idl, PROBE_MS);
+    ovsdb_idl_track_add_all(idl);
     vn_by_vni = ovsdb_idl_index_create1(idl, &nvo3rec_vn_col_vni);
     nve_by_name = ovsdb_idl_index_create1(idl, &nvo3rec_nve_col_name);
     member_index = ovsdb_idl_index_create2(idl, &nvo3rec_membership_col_vn,
@@ -79,10 +80,12 @@ store_run(void)
         status = ovsdb_idl_txn_commit(txn);
     }
     /* Without its one row the database is being made or replaced: what was
-     * known stays until it tells otherwise. */
-    if (!ovsdb_idl_has_ever_connected(idl)
-        || !nvo3rec_nvo3_global_first(idl)
-        || ovsdb_idl_get_seqno(idl) == seen_seqno) {
+     * known stays until it tells otherwise, and is told anew then. */
+    if (!nvo3rec_nvo3_global_first(idl)) {
+        ovsdb_idl_track_clear(idl);
+        return false;
+    }
+    if (ovsdb_idl_get_seqno(idl) == seen_seqno) {
         return false;
     }
     seen_seqno = ovsdb_idl_get_seqno(idl);
@@ -110,61 +113,113 @@ store_state(void)
 
 /* ---- Reading ---- */
 
-static void
-visit_groups(const struct store_visitor *visitor)
+/* False if the row is of no use: it names one that is not there. */
+static bool
+visit_nve(const struct store_visitor *visitor, const struct nvo3rec_nve *row)
 {
-    const struct nvo3rec_group *group;
-    NVO3REC_GROUP_FOR_EACH (group, idl) {
-        if (group->vn) {
-            visitor->group(visitor->aux, group->vn->vni, group->address,
-                           group->epoch, group->nonce, group->started,
-                           group->told, group->n_told);
-        }
-    }
-    const struct nvo3rec_group_sender *sender;
-    NVO3REC_GROUP_SENDER_FOR_EACH (sender, idl) {
-        if (sender->group && sender->group->vn && sender->nve) {
-            visitor->sender(visitor->aux, sender->group->vn->vni,
-                            sender->group->address, sender->nve->name,
-                            sender->epoch, sender->sender_id, sender->spi);
-        }
-    }
+    visitor->nve(visitor->aux, &row->header_.uuid, row->name, row->addresses,
+                 row->n_addresses, row->revoked);
+    return true;
 }
+
+static bool
+visit_vn(const struct store_visitor *visitor, const struct nvo3rec_vn *row)
+{
+    visitor->vn(visitor->aux, &row->header_.uuid, row->name, row->vni,
+                row->encap, row->cipher);
+    return true;
+}
+
+static bool
+visit_membership(const struct store_visitor *visitor,
+                 const struct nvo3rec_membership *row)
+{
+    if (!row->vn || !row->nve) {
+        return false;
+    }
+    visitor->member(visitor->aux, &row->header_.uuid, row->vn->vni,
+                    row->nve->name);
+    return true;
+}
+
+static bool
+visit_mapping(const struct store_visitor *visitor,
+              const struct nvo3rec_mapping *row)
+{
+    if (!row->vn || !row->nve) {
+        return false;
+    }
+    visitor->mapping(visitor->aux, &row->header_.uuid, row->vn->vni, row->mac,
+                     row->addresses, row->n_addresses, row->nve->name);
+    return true;
+}
+
+static bool
+visit_group(const struct store_visitor *visitor,
+            const struct nvo3rec_group *row)
+{
+    if (!row->vn) {
+        return false;
+    }
+    visitor->group(visitor->aux, &row->header_.uuid, row->vn->vni,
+                   row->address, row->epoch, row->nonce, row->started,
+                   row->told, row->n_told);
+    return true;
+}
+
+static bool
+visit_group_sender(const struct store_visitor *visitor,
+                   const struct nvo3rec_group_sender *row)
+{
+    if (!row->group || !row->group->vn || !row->nve) {
+        return false;
+    }
+    visitor->sender(visitor->aux, &row->header_.uuid, row->group->vn->vni,
+                    row->group->address, row->nve->name, row->epoch,
+                    row->sender_id, row->spi);
+    return true;
+}
+
+/* The changed rows of a table, or all. */
+#define VISIT(TABLE, NAME)                                              \
+    do {                                                                \
+        const struct nvo3rec_##NAME *row;                               \
+        if (all) {                                                      \
+            NVO3REC_##TABLE##_FOR_EACH (row, idl) {                     \
+                visit_##NAME(visitor, row);                             \
+            }                                                           \
+            break;                                                      \
+        }                                                               \
+        NVO3REC_##TABLE##_FOR_EACH_TRACKED (row, idl) {                 \
+            if (nvo3rec_##NAME##_is_deleted(row)                        \
+                || !visit_##NAME(visitor, row)) {                       \
+                visitor->gone(visitor->aux, &row->header_.uuid);        \
+            }                                                           \
+        }                                                               \
+    } while (0)
 
 void
 store_visit(const struct store_visitor *visitor)
 {
+    BUILD_ASSERT_DECL(sizeof(struct uuid) == 16);
     const struct nvo3rec_nvo3_global *global = nvo3rec_nvo3_global_first(idl);
-    if (global) {
-        const struct smap_node *node;
-        SMAP_FOR_EACH (node, &global->other_config) {
-            visitor->setting(visitor->aux, node->key, node->value);
-        }
+    /* When the client has to fetch everything anew it does not say which of the
+     * former rows are gone; but then this row, which is always there, is new. */
+    bool all = nvo3rec_nvo3_global_is_new(global);
+    if (all) {
+        visitor->all(visitor->aux);
     }
-    const struct nvo3rec_nve *nve;
-    NVO3REC_NVE_FOR_EACH (nve, idl) {
-        visitor->nve(visitor->aux, nve->name, nve->addresses,
-                     nve->n_addresses, nve->revoked);
+    const struct smap_node *node;
+    SMAP_FOR_EACH (node, &global->other_config) {
+        visitor->setting(visitor->aux, node->key, node->value);
     }
-    const struct nvo3rec_vn *vn;
-    NVO3REC_VN_FOR_EACH (vn, idl) {
-        visitor->vn(visitor->aux, vn->name, vn->vni, vn->encap, vn->cipher);
-    }
-    const struct nvo3rec_membership *member;
-    NVO3REC_MEMBERSHIP_FOR_EACH (member, idl) {
-        if (member->vn && member->nve) {
-            visitor->member(visitor->aux, member->vn->vni, member->nve->name);
-        }
-    }
-    const struct nvo3rec_mapping *mapping;
-    NVO3REC_MAPPING_FOR_EACH (mapping, idl) {
-        if (mapping->vn && mapping->nve) {
-            visitor->mapping(visitor->aux, mapping->vn->vni, mapping->mac,
-                             mapping->addresses, mapping->n_addresses,
-                             mapping->nve->name);
-        }
-    }
-    visit_groups(visitor);
+    VISIT(NVE, nve);
+    VISIT(VN, vn);
+    VISIT(MEMBERSHIP, membership);
+    VISIT(MAPPING, mapping);
+    VISIT(GROUP, group);
+    VISIT(GROUP_SENDER, group_sender);
+    ovsdb_idl_track_clear(idl);
 }
 
 /* ---- Finding ---- */

@@ -35,23 +35,28 @@ enum store_state {
  * none; one behind "ssl:" that says nothing is lost after four seconds. */
 enum store_state store_state(void);
 
-/* Receives the rows of one walk; strings are valid during the call only. */
+/* Receives rows; 'id' is the UUID of the row, 16 octets; all pointers are valid
+ * during the call only. */
 struct store_visitor {
     void *aux;
+    void (*all)(void *aux);     /* before all rows: those known are not there any more */
+    void (*gone)(void *aux, const void *id);
     void (*setting)(void *aux, const char *key, const char *value);
-    void (*nve)(void *aux, const char *name, char **addresses,
+    void (*nve)(void *aux, const void *id, const char *name, char **addresses,
                 size_t n_addresses, bool revoked);
-    void (*vn)(void *aux, const char *name, uint32_t vni, const char *encap,
+    void (*vn)(void *aux, const void *id, const char *name, uint32_t vni, const char *encap,
                const char *cipher);
-    void (*member)(void *aux, uint32_t vni, const char *nve);
-    void (*mapping)(void *aux, uint32_t vni, const char *mac, char **addresses,
+    void (*member)(void *aux, const void *id, uint32_t vni, const char *nve);
+    void (*mapping)(void *aux, const void *id, uint32_t vni, const char *mac, char **addresses,
                     size_t n_addresses, const char *nve);
-    void (*group)(void *aux, uint32_t vni, const char *address, uint32_t epoch,
+    void (*group)(void *aux, const void *id, uint32_t vni, const char *address, uint32_t epoch,
                   const char *nonce, int64_t started, char **told,
                   size_t n_told);
-    void (*sender)(void *aux, uint32_t vni, const char *group, const char *nve,
+    void (*sender)(void *aux, const void *id, uint32_t vni, const char *group, const char *nve,
                    uint32_t epoch, const char *sender_id, uint32_t spi);
 };
+/* To be called after each store_run() that was true.  All settings; of the other
+ * tables what has changed since the last call, or, if that is not known, all. */
 void store_visit(const struct store_visitor *);
 
 /* A transaction: store_begin(), any of the changes, each of other rows than the

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <iterator>
-#include <set>
+#include <cstring>
+#include <map>
 #include <utility>
 
 #include "base/bytes.h"
@@ -26,44 +26,49 @@ std::vector<std::string> strings(char** texts, size_t n)
     return {texts, texts + n};
 }
 
-RawStore read_store()
+StoreModel::RowId row_id(const void* id)
 {
-    RawStore raw;
-    store_visitor visitor{};
-    visitor.aux = &raw;
-    visitor.setting = [](void* aux, const char* key, const char* value) { static_cast<RawStore*>(aux)->other_config[key] = value; };
-    visitor.nve = [](void* aux, const char* name, char** addresses, size_t n, bool revoked) {
-        static_cast<RawStore*>(aux)->nves.push_back({name, strings(addresses, n), revoked});
-    };
-    visitor.vn = [](void* aux, const char* name, uint32_t vni, const char* encap, const char* cipher) {
-        static_cast<RawStore*>(aux)->vns.push_back({name, vni, encap, cipher});
-    };
-    visitor.member = [](void* aux, uint32_t vni, const char* nve) { static_cast<RawStore*>(aux)->members.push_back({vni, nve}); };
-    visitor.mapping = [](void* aux, uint32_t vni, const char* mac, char** addresses, size_t n, const char* nve) {
-        static_cast<RawStore*>(aux)->mappings.push_back({vni, mac, strings(addresses, n), nve});
-    };
-    visitor.group = [](void* aux, uint32_t vni, const char* address, uint32_t epoch, const char* nonce, int64_t started, char** told, size_t n) {
-        static_cast<RawStore*>(aux)->groups.push_back({vni, address, epoch, nonce, started, strings(told, n)});
-    };
-    visitor.sender = [](void* aux, uint32_t vni, const char* group, const char* nve, uint32_t epoch, const char* sender_id, uint32_t spi) {
-        static_cast<RawStore*>(aux)->senders.push_back({vni, group, nve, epoch, sender_id, spi});
-    };
-    store_visit(&visitor);
-    return raw;
+    StoreModel::RowId result;
+    std::memcpy(result.data(), id, result.size());
+    return result;
 }
 
-// The rows that a change is about: no two changes of the same in one transaction.
-std::string key_of(const StoreChange& change)
-{
-    struct Visitor {
-        std::string operator()(const PutMapping& c) const { return to_string(c.vni) + " " + to_string(c.mac); }
-        std::string operator()(const DropMapping& c) const { return to_string(c.vni) + " " + c.mac; }
-        std::string operator()(const StartEpoch& c) const { return to_string(c.vni) + " " + c.group.to_string(); }
-        std::string operator()(const AddTold& c) const { return to_string(c.vni) + " " + c.group.to_string(); }
-        std::string operator()(const PutSender& c) const { return to_string(c.vni) + " " + c.group.to_string(); }
-    };
-    return std::visit(Visitor{}, change);
-}
+// Tells the model what has changed.
+class Reader {
+public:
+    explicit Reader(StoreModel* model) : model_(model)
+    {
+        store_visitor visitor{};
+        visitor.aux = this;
+        visitor.all = [](void* aux) { of(aux).clear(); };
+        visitor.gone = [](void* aux, const void* id) { of(aux).erase(row_id(id)); };
+        visitor.setting = [](void* aux, const char* key, const char* value) { static_cast<Reader*>(aux)->settings_[key] = value; };
+        visitor.nve = [](void* aux, const void* id, const char* name, char** addresses, size_t n, bool revoked) {
+            of(aux).put(row_id(id), raw::Nve{name, strings(addresses, n), revoked});
+        };
+        visitor.vn = [](void* aux, const void* id, const char* name, uint32_t vni, const char* encap, const char* cipher) {
+            of(aux).put(row_id(id), raw::Vn{name, vni, encap, cipher});
+        };
+        visitor.member = [](void* aux, const void* id, uint32_t vni, const char* nve) { of(aux).put(row_id(id), raw::Member{vni, nve}); };
+        visitor.mapping = [](void* aux, const void* id, uint32_t vni, const char* mac, char** addresses, size_t n, const char* nve) {
+            of(aux).put(row_id(id), raw::Mapping{vni, mac, strings(addresses, n), nve});
+        };
+        visitor.group = [](void* aux, const void* id, uint32_t vni, const char* address, uint32_t epoch, const char* nonce, int64_t started,
+                           char** told, size_t n) {
+            of(aux).put(row_id(id), raw::Group{vni, address, epoch, nonce, started, strings(told, n)});
+        };
+        visitor.sender = [](void* aux, const void* id, uint32_t vni, const char* group, const char* nve, uint32_t epoch, const char* sender_id,
+                            uint32_t spi) { of(aux).put(row_id(id), raw::Sender{vni, group, nve, epoch, sender_id, spi}); };
+        store_visit(&visitor);
+        model_->set_settings(settings_);
+    }
+
+private:
+    static StoreModel& of(void* aux) { return *static_cast<Reader*>(aux)->model_; }
+
+    StoreModel* model_;
+    std::map<std::string, std::string> settings_;
+};
 
 std::vector<const char*> pointers(const std::vector<std::string>& texts)
 {
@@ -127,24 +132,28 @@ StoreFeed::~StoreFeed()
 
 void StoreFeed::submit(uint64_t owner, StoreChange change, Done done)
 {
+    std::vector<ChangeQueue::Refused> refused;
     {
         std::lock_guard lock(mutex_);
-        queue_.push_back({owner, std::move(change), std::move(done)});
+        refused = queue_.push({owner, std::move(change), std::move(done)});
     }
     ovs_daemon_wake();
+    for (ChangeQueue::Refused& one : refused) {
+        one.done(one.error);
+    }
 }
 
 void StoreFeed::cancel(uint64_t owner)
 {
     std::lock_guard lock(mutex_);
-    std::erase_if(queue_, [&](const Op& op) { return op.owner == owner; });
+    queue_.cancel(owner);
 }
 
 void StoreFeed::run(Nva& nva)
 {
     if (store_run()) {
-        view_ = make_view(read_store(), view_.get());
-        nva.apply(view_);
+        Reader reader(&model_);
+        nva.apply(model_.view());
     }
     switch (store_state()) {
     case STORE_AWAY: nva.set_store(StoreState::away); break;
@@ -161,31 +170,17 @@ void StoreFeed::answer(Nva& nva, Op op, base::Status status)
     nva.post([done = std::move(op.done), status = std::move(status)] { done(status); });
 }
 
-std::vector<StoreFeed::Op> StoreFeed::take_batch()
-{
-    std::vector<Op> batch;
-    std::set<std::string> keys;
-    size_t limit = one_by_one_ > 0 ? 1 : kBatch;
-    std::lock_guard lock(mutex_);
-    while (!queue_.empty() && batch.size() < limit && keys.insert(key_of(queue_.front().change)).second) {
-        batch.push_back(std::move(queue_.front()));
-        queue_.pop_front();
-    }
-    return batch;
-}
-
 void StoreFeed::begin(Nva& nva)
 {
+    std::vector<Op> taken;
     {
         std::lock_guard lock(mutex_);
-        if (queue_.empty()) {
+        if (queue_.empty() || !batch_.empty() || !store_begin()) {
             return;
         }
+        taken = queue_.take(one_by_one_ > 0 ? 1 : kBatch);
     }
-    if (!batch_.empty() || !store_begin()) {
-        return;
-    }
-    for (Op& op : take_batch()) {
+    for (Op& op : taken) {
         Apply apply;
         if (int error = std::visit(apply, op.change)) {
             answer(nva, std::move(op), error_of(error, apply.holder));
@@ -213,18 +208,18 @@ void StoreFeed::finish(Nva& nva)
         }
         batch_.clear();
         return;
-    case STORE_AGAIN: return retry();
+    case STORE_AGAIN: return retry(nva);
     case STORE_FAILED:
         if (batch_.size() > 1) {
             one_by_one_ = batch_.size();    // to find the one that it is about
-            return retry();
+            return retry(nva);
         }
         for (Op& op : batch_) {
             bool clash = error.find("constraint violation") != std::string::npos;
             if (clash && std::holds_alternative<PutSender>(op.change)) {
                 answer(nva, std::move(op), base::Error{EEXIST, "the SPI is taken"});
             } else if (clash && op.tries < kTries) {
-                return retry();             // another NVA's row, soon seen here
+                return retry(nva);             // another NVA's row, soon seen here
             } else {
                 base::log(base::LogLevel::warn, "store", "a change was refused: " + error);
                 answer(nva, std::move(op), base::Error{EIO, "the store refused the change"});
@@ -234,11 +229,16 @@ void StoreFeed::finish(Nva& nva)
     }
 }
 
-void StoreFeed::retry()
+void StoreFeed::retry(Nva& nva)
 {
-    std::lock_guard lock(mutex_);
-    queue_.insert(queue_.begin(), std::make_move_iterator(batch_.begin()), std::make_move_iterator(batch_.end()));
-    batch_.clear();
+    std::vector<ChangeQueue::Refused> refused;
+    {
+        std::lock_guard lock(mutex_);
+        refused = queue_.put_back(std::exchange(batch_, {}));
+    }
+    for (ChangeQueue::Refused& one : refused) {
+        nva.post([done = std::move(one.done), error = std::move(one.error)] { done(error); });
+    }
 }
 
 }  // namespace nvo3::nva

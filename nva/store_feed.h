@@ -8,12 +8,12 @@
 #ifndef NVA_STORE_FEED_H
 #define NVA_STORE_FEED_H
 
-#include <deque>
-#include <memory>
 #include <mutex>
 #include <vector>
 
+#include "nva/change_queue.h"
 #include "nva/nva.h"
+#include "nva/store_model.h"
 #include "nva/store_writer.h"
 
 namespace nvo3::nva {
@@ -32,26 +32,20 @@ public:
     void cancel(uint64_t owner) override;
 
 private:
-    struct Op {
-        uint64_t owner = 0;
-        StoreChange change;
-        Done done;
-        int tries = 0;
-    };
+    using Op = ChangeQueue::Entry;
 
     void answer(Nva&, Op, base::Status);
     void begin(Nva&);
     void finish(Nva&);
-    void retry();
-    std::vector<Op> take_batch();
+    void retry(Nva&);
 
     // OVS thread.
-    std::shared_ptr<const StoreView> view_;
+    StoreModel model_;
     std::vector<Op> batch_;             // in the transaction under way
     size_t one_by_one_ = 0;             // so many still, as a batch of them was refused
 
     std::mutex mutex_;
-    std::deque<Op> queue_;              // under mutex_
+    ChangeQueue queue_;                 // under mutex_
 };
 
 }  // namespace nvo3::nva

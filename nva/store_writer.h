@@ -72,11 +72,12 @@ inline std::string mac_is_held_by(const std::string& nve)
 class StoreWriter {
 public:
     // On the I/O thread.  EEXIST: the MAC is another NVE's (the text has its name), or the
-    // SPI is taken; ENOENT, EPERM, ESTALE: see store.h; EIO: the store refused, and why.
+    // SPI is taken; ENOENT, EPERM, ESTALE: see store.h; EIO: the store refused, and why;
+    // EAGAIN, ECANCELED: see change_queue.h, answered in the call.
     using Done = std::function<void(const base::Status&)>;
 
     virtual ~StoreWriter() = default;
-    // Changes of one owner are made in order.
+    // Changes of one row by one owner are made in order.
     virtual void submit(uint64_t owner, StoreChange, Done) = 0;
     // The owner is gone: what it has submitted and is not on its way yet is not done, nor
     // answered.  Else what a session wanted could be done after what the same NVE wants now,

@@ -6,6 +6,7 @@ import pathlib
 import socket
 import stat
 import tempfile
+import time
 
 import pytest
 
@@ -242,6 +243,9 @@ def test_group_keys(store, nva):
         assert grant[1] == [1] and len(grant[6]) == 1
         hv2.until(lambda: len(hv2.keys[RED, GROUP].get(8, [])) == 1)
         assert hv2.keys[RED, GROUP][8] == grant[6], "members hear of the sender as it was granted"
+        refused = hv1.register(RED, GROUP, epoch)
+        assert refused.get(1, [0]) == [0] and b"less than a second ago" in refused[2][0]
+        time.sleep(1)       # as long as the NVA wants
         again = hv1.register(RED, GROUP, epoch)
         assert again[6] != grant[6], "a sender id is given out once"
         refused = hv3.register(RED, GROUP, epoch)

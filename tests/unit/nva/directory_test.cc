@@ -13,7 +13,6 @@ using namespace nvo3;
 using namespace nvo3::tests;
 using control::Envelope;
 using nva::Directory;
-using nva::RawStore;
 
 namespace {
 
@@ -23,7 +22,7 @@ class DirectoryTest : public ::testing::Test {
 protected:
     DirectoryTest() { apply(); }
 
-    void apply() { directory.apply(view = nva::make_view(raw, view.get())); }
+    void apply() { directory.apply(view = view_of(raw, &model)); }
 
     static control::proto::DirectoryRequest request(std::vector<std::pair<uint32_t, uint64_t>> known = {}, uint64_t instance = kInstance)
     {
@@ -59,7 +58,8 @@ protected:
         return subscriber;
     }
 
-    RawStore raw = small_store();
+    Rows raw = small_store();
+    nva::StoreModel model;
     std::shared_ptr<const nva::StoreView> view;
     Directory directory{kInstance, {.log = 16, .part_octets = 1000, .part_entries = 10}};
 };
@@ -181,9 +181,9 @@ TEST_F(DirectoryTest, ANetworkThatIsMadeAgainIsAnotherOne)
 {
     auto subscriber = subscribed("hv1");
     uint64_t version = directory.version(base::Vni(kRed));
-    RawStore without = raw;
+    Rows without = raw;
     without.vns.erase(without.vns.begin());
-    directory.apply(nva::make_view(without, nullptr));
+    directory.apply(view_of(without));
     apply();
     EXPECT_GT(directory.version(base::Vni(kRed)), version);
     auto messages = all(subscriber);

@@ -94,7 +94,7 @@ protected:
         request.set_epoch(epoch);
         control::proto::GroupGrant answer;
         int answers = 0;
-        nva.groups.enrol(1, nve, request, [&](const auto& grant) {
+        nva.groups.enrol(1, nve, nva.subscribers[nve], request, [&](const auto& grant) {
             answer = grant;
             answers++;
         });
@@ -103,7 +103,7 @@ protected:
         return answer;
     }
 
-    const nva::RawStore::Group& row() { return store.rows.groups[0]; }
+    const nva::raw::Group& row() { return store.rows.groups[0]; }
 
     FakeClock clock;
     std::unique_ptr<control::AuditLog> audit = std::move(*control::AuditLog::open("", clock));
@@ -147,19 +147,19 @@ TEST_F(GroupsTest, WhoLeavesOrIsRevokedEndsTheEpochAtOnce)
 {
     struct Row {
         const char* description;
-        void (*change)(nva::RawStore&);
+        void (*change)(Rows&);
     };
     const Row rows[] = {
-        {"leaves", [](nva::RawStore& raw) { raw.members.erase(raw.members.begin()); }},
-        {"is revoked", [](nva::RawStore& raw) { raw.nves[0].revoked = true; }},
-        {"is removed", [](nva::RawStore& raw) {
+        {"leaves", [](Rows& raw) { raw.members.erase(raw.members.begin()); }},
+        {"is revoked", [](Rows& raw) { raw.nves[0].revoked = true; }},
+        {"is removed", [](Rows& raw) {
              raw.members.erase(raw.members.begin());
              raw.nves.erase(raw.nves.begin());
          }},
     };
     for (const Row& row : rows) {
         SCOPED_TRACE(row.description);
-        nva::RawStore before = store.rows;
+        Rows before = store.rows;
         uint32_t epoch = this->row().epoch;
         std::string nonce = this->row().nonce;
         auto old = nva.told("hv1");
@@ -200,15 +200,15 @@ TEST_F(GroupsTest, EpochsNeverGoBack)
     struct Row {
         const char* description;
         std::chrono::seconds later;
-        void (*change)(nva::RawStore::Group&);
+        void (*change)(nva::raw::Group&);
         uint32_t expected;
     };
     const Row rows[] = {
-        {"made anew", 5s, [](nva::RawStore::Group& group) { group = {kRed, "239.1.1.1", 0, "", 0, {}}; }, kFirst + 5},
-        {"restored", 5s, [](nva::RawStore::Group& group) { group.epoch = 7, group.started = 0; }, kFirst + 10},
-        {"twice in a second", 0s, [](nva::RawStore::Group& group) { group.started = 0; }, kFirst + 11},
-        {"the clock was set back", -100s, [](nva::RawStore::Group& group) { group.told.emplace_back("gone"); }, kFirst + 12},
-        {"a nonce that cannot be read", 0s, [](nva::RawStore::Group& group) { group.nonce = "zz"; }, kFirst + 13},
+        {"made anew", 5s, [](nva::raw::Group& group) { group = {kRed, "239.1.1.1", 0, "", 0, {}}; }, kFirst + 5},
+        {"restored", 5s, [](nva::raw::Group& group) { group.epoch = 7, group.started = 0; }, kFirst + 10},
+        {"twice in a second", 0s, [](nva::raw::Group& group) { group.started = 0; }, kFirst + 11},
+        {"the clock was set back", -100s, [](nva::raw::Group& group) { group.told.emplace_back("gone"); }, kFirst + 12},
+        {"a nonce that cannot be read", 0s, [](nva::raw::Group& group) { group.nonce = "zz"; }, kFirst + 13},
     };
     for (const Row& row : rows) {
         clock.advance(row.later);
@@ -237,9 +237,29 @@ TEST_F(GroupsTest, ASenderIsGrantedAnIdAndAllMembersHearOfIt)
         ASSERT_EQ(keys[0].senders_size(), 1);
         EXPECT_EQ(keys[0].senders(0).SerializeAsString(), grant.sender().SerializeAsString());
     }
+    clock.advance(1s);
     auto again = enrol("hv1", kFirst);
     EXPECT_NE(again.sender().sender_id(), grant.sender().sender_id());
     ASSERT_EQ(other.told("hv2")[0].senders_size(), 1) << "the former one is gone";
+}
+
+TEST_F(GroupsTest, OneSenderIdASecondForEachGroupAndEpoch)
+{
+    store.rows.groups.push_back({kRed, "239.1.1.2", 0, "", 0, {}});
+    settle();
+    EXPECT_TRUE(enrol("hv1", kFirst).accepted());
+    clock.advance(999ms);
+    auto soon = enrol("hv1", kFirst);
+    EXPECT_FALSE(soon.accepted());
+    EXPECT_NE(soon.reason().find("less than a second ago"), std::string::npos) << soon.reason();
+    EXPECT_EQ(store.rows.senders.size(), 1u);
+    EXPECT_TRUE(enrol("hv1", kFirst, "239.1.1.2").accepted()) << "another group";
+    EXPECT_TRUE(enrol("hv2", kFirst).accepted()) << "another NVE";
+    clock.advance(1ms);
+    EXPECT_TRUE(enrol("hv1", kFirst).accepted());
+    store.rows.groups[0].epoch++;
+    settle();
+    EXPECT_TRUE(enrol("hv1", kFirst + 1).accepted()) << "another epoch";
 }
 
 TEST_F(GroupsTest, AnSpiThatIsTakenIsDrawnAnew)

@@ -6,12 +6,36 @@
 #include <algorithm>
 
 namespace nvo3::tests {
+namespace {
 
-using nva::RawStore;
-
-RawStore small_store()
+nva::StoreModel::RowId row_id(uint8_t table, size_t number)
 {
-    RawStore raw;
+    return {table, static_cast<uint8_t>(number >> 8), static_cast<uint8_t>(number)};
+}
+
+}  // namespace
+
+std::shared_ptr<const nva::StoreView> view_of(const Rows& rows, nva::StoreModel* model)
+{
+    model->clear();
+    model->set_settings(rows.other_config);
+    auto put = [&](uint8_t table, const auto& list) {
+        for (size_t i = 0; i < list.size(); i++) {
+            model->put(row_id(table, i), list[i]);
+        }
+    };
+    put(1, rows.nves);
+    put(2, rows.vns);
+    put(3, rows.members);
+    put(4, rows.mappings);
+    put(5, rows.groups);
+    put(6, rows.senders);
+    return model->view();
+}
+
+Rows small_store()
+{
+    Rows raw;
     for (const char* n : {"1", "2", "3"}) {
         raw.nves.push_back({std::string("hv") + n, {std::string("10.0.0.") + n}, false});
     }
@@ -52,7 +76,7 @@ bool FakeStore::is_member(base::Vni vni, const std::string& nve) const
            std::ranges::any_of(rows.nves, [&](const auto& row) { return row.name == nve && !row.revoked; });
 }
 
-RawStore::Group* FakeStore::group(base::Vni vni, const base::IpAddress& address)
+nva::raw::Group* FakeStore::group(base::Vni vni, const base::IpAddress& address)
 {
     auto it = std::ranges::find_if(rows.groups, [&](const auto& row) { return row.vni == vni.value && row.address == address.to_string(); });
     return it == rows.groups.end() ? nullptr : &*it;
@@ -69,7 +93,7 @@ base::Status FakeStore::make(const nva::StoreChange& change)
             return base::Error{EPERM, "no member"};
         }
         if (it == rows.mappings.end()) {
-            it = rows.mappings.insert(it, RawStore::Mapping{put->vni.value, to_string(put->mac), {}, {}});
+            it = rows.mappings.insert(it, nva::raw::Mapping{put->vni.value, to_string(put->mac), {}, {}});
         }
         it->nve = put->nve;
         it->addresses.clear();
@@ -81,7 +105,7 @@ base::Status FakeStore::make(const nva::StoreChange& change)
             return base::Error{ENOENT, "no such row"};
         }
     } else if (const auto* start = std::get_if<nva::StartEpoch>(&change)) {
-        RawStore::Group* row = group(start->vni, start->group);
+        nva::raw::Group* row = group(start->vni, start->group);
         if (!row || row->epoch != start->epoch_now) {
             return base::Error{ESTALE, "another epoch"};
         }
@@ -91,7 +115,7 @@ base::Status FakeStore::make(const nva::StoreChange& change)
         row->told = start->told;
         std::erase_if(rows.senders, [&](const auto& sender) { return sender.vni == start->vni.value && sender.group == row->address; });
     } else if (const auto* add = std::get_if<nva::AddTold>(&change)) {
-        RawStore::Group* row = group(add->vni, add->group);
+        nva::raw::Group* row = group(add->vni, add->group);
         if (!row || row->epoch != add->epoch) {
             return base::Error{ESTALE, "another epoch"};
         }
@@ -100,7 +124,7 @@ base::Status FakeStore::make(const nva::StoreChange& change)
         if (!next_sender_fails) {
             return std::exchange(next_sender_fails, {});
         }
-        RawStore::Group* row = group(sender->vni, sender->group);
+        nva::raw::Group* row = group(sender->vni, sender->group);
         if (!row || row->epoch != sender->epoch) {
             return base::Error{ESTALE, "another epoch"};
         }

@@ -8,12 +8,13 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "nva/model.h"
+#include "nva/store_model.h"
 #include "nva/store_writer.h"
 
 namespace nvo3::tests {
@@ -30,22 +31,41 @@ inline base::IpAddress ip(const std::string& text)
     return *base::IpAddress::parse(text);
 }
 
+// The store's tables.
+struct Rows {
+    std::map<std::string, std::string> other_config;
+    std::vector<nva::raw::Nve> nves;
+    std::vector<nva::raw::Vn> vns;
+    std::vector<nva::raw::Member> members;
+    std::vector<nva::raw::Mapping> mappings;
+    std::vector<nva::raw::Group> groups;
+    std::vector<nva::raw::Sender> senders;
+};
+
+// Tells all rows anew.
+std::shared_ptr<const nva::StoreView> view_of(const Rows& rows, nva::StoreModel* model);
+inline std::shared_ptr<const nva::StoreView> view_of(const Rows& rows)
+{
+    nva::StoreModel model;
+    return view_of(rows, &model);
+}
+
 // hv1 (10.0.0.1) and hv2 serve red, hv2 and hv3 blue.
-nva::RawStore small_store();
+Rows small_store();
 
 // Holds the rows; changes are made when the test says so, or at once.
 class FakeStore final : public nva::StoreWriter {
 public:
-    explicit FakeStore(nva::RawStore rows) : rows(std::move(rows)) {}
+    explicit FakeStore(Rows rows) : rows(std::move(rows)) {}
 
     void submit(uint64_t owner, nva::StoreChange change, Done done) override;
     void cancel(uint64_t owner) override;
 
     // Makes what was submitted, in order; the answers come in the same call.
     void work();
-    std::shared_ptr<const nva::StoreView> view() { return last_ = nva::make_view(rows, last_.get()); }
+    std::shared_ptr<const nva::StoreView> view() { return view_of(rows, &model_); }
 
-    nva::RawStore rows;
+    Rows rows;
     bool at_once = false;
     base::Status next_sender_fails;         // once, as if an SPI were taken
     std::function<void()> on_change;        // after each that changed something
@@ -59,9 +79,9 @@ public:
 private:
     base::Status make(const nva::StoreChange&);
     bool is_member(base::Vni, const std::string& nve) const;
-    nva::RawStore::Group* group(base::Vni, const base::IpAddress&);
+    nva::raw::Group* group(base::Vni, const base::IpAddress&);
 
-    std::shared_ptr<const nva::StoreView> last_;
+    nva::StoreModel model_;
 };
 
 }  // namespace nvo3::tests
