@@ -2,11 +2,12 @@
 include tests/fuzz/automake.mk
 include tests/interop/automake.mk
 # Tests of the sources themselves, and what only run-tests runs.
-dist_check_SCRIPTS += tests/check-layers tests/check-requirements
-TESTS += tests/check-layers tests/check-requirements
+dist_check_SCRIPTS += tests/check-layers tests/check-packages tests/check-requirements
+TESTS += tests/check-layers tests/check-packages tests/check-requirements
 
 EXTRA_DIST += \
 	tests/check-dist \
+	tests/packages \
 	tests/bench/README.md \
 	tests/bench/nva_bench \
 	tests/bench/overlay_bench \

@@ -21,6 +21,13 @@ EXTRA_DIST += \
 	utilities/install-deps \
 	utilities/build \
 	utilities/run-tests \
+	utilities/completion/nvo3-nvactl \
+	utilities/completion/nvo3-pki \
+	utilities/default/hvagent \
+	utilities/default/nvo3-nva \
+	utilities/systemd/hvagent.service \
+	utilities/systemd/nvo3-nva.service \
+	utilities/systemd/nvo3-store.service \
 	utilities/lab/README.md \
 	utilities/lab/__init__.py \
 	utilities/lab/__main__.py \
