@@ -70,6 +70,11 @@ base::Status Agent::rekey(const std::string& peer)
     });
 }
 
+void Agent::with_hypervisor(std::function<void(Hypervisor&)> work)
+{
+    thread_.post([this, work = std::move(work)] { work(peers_->hypervisor()); });
+}
+
 base::Status Agent::reload()
 {
     return thread_.ask<void>([this] { return peers_->reload(); });

@@ -3,7 +3,7 @@
 // The agent: an I/O thread with all peers, fed by the OVS thread.  The two share
 // immutable values only: configurations go one way, views the other.
 //
-// Place: made by main.cc.  Thread: all functions on the OVS thread.
+// Place: made by main.cc.  Thread: all functions on the OVS thread, with_hypervisor() on any.
 #ifndef HVAGENT_AGENT_H
 #define HVAGENT_AGENT_H
 
@@ -50,6 +50,10 @@ public:
     base::Result<std::shared_ptr<const AgentView>> view();
     base::Status rekey(const std::string& peer);
     base::Status reload();
+
+    // Tells of virtual machines: runs 'work' on the I/O thread, soon.  From any thread;
+    // nothing is run once the agent ends.
+    void with_hypervisor(std::function<void(Hypervisor&)> work);
 
     control::AuditLog& audit() { return *audit_; }
 

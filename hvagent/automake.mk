@@ -44,7 +44,15 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/show.h \
 	hvagent/show_json.h \
 	hvagent/show_overlay.cc \
+	hvagent/split/hypervisor.cc \
+	hvagent/split/hypervisor.h \
+	hvagent/split/throttle.cc \
+	hvagent/split/throttle.h \
+	hvagent/split/tsi_wishes.cc \
+	hvagent/split/tsi_wishes.h \
 	hvagent/split/vm.h \
+	hvagent/split/wish_list.cc \
+	hvagent/split/wish_list.h \
 	hvagent/tsi.cc \
 	hvagent/tsi.h \
 	hvagent/view.h \
@@ -129,6 +137,9 @@ tests_unit_hvagent_tests_SOURCES = \
 	tests/unit/hvagent/nva_client_test.cc \
 	tests/unit/hvagent/overlay_test.cc \
 	tests/unit/hvagent/show_test.cc \
+	tests/unit/hvagent/split/throttle_test.cc \
+	tests/unit/hvagent/split/tsi_wishes_test.cc \
+	tests/unit/hvagent/split/wish_list_test.cc \
 	tests/unit/hvagent/tsi_test.cc \
 	tests/unit/hvagent/vn_pipeline_test.cc \
 	tests/unit/hvagent/wanted_peers_test.cc

@@ -85,6 +85,7 @@ public:
         listen();
         role();
         nvas();
+        hypervisor();
         bridge();
         level();
         uint64_t seconds = 3600;
@@ -159,15 +160,95 @@ private:
     void role()
     {
         const std::string* value = take("nvo3-role");
-        if (!value || *value == "nve") {
-            return;
-        }
-        if (*value == "hypervisor") {
+        if (value && *value == "hypervisor") {
             out_.role = control::Role::hypervisor;
-            return;
+        } else if (value && *value != "nve") {
+            out_.role = fallback_.role;
+            problem("other_config:nvo3-role=" + *value + " is neither nve nor hypervisor; this agent works as " + control::to_string(out_.role));
         }
-        out_.role = fallback_.role;
-        problem("other_config:nvo3-role=" + *value + " is neither nve nor hypervisor; this agent works as " + control::to_string(out_.role));
+    }
+
+    // Words of a list, until one is not taken.
+    static bool each_word(std::string_view list, const std::function<bool(std::string_view)>& take)
+    {
+        for (auto begin = list.find_first_not_of(kSeparators); begin != list.npos; begin = list.find_first_not_of(kSeparators)) {
+            list.remove_prefix(begin);
+            std::string_view word = list.substr(0, list.find_first_of(kSeparators));
+            list.remove_prefix(word.size());
+            if (!take(word)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    static bool parse_host(std::string_view text, Endpoint& out)
+    {
+        return parse_address_port(text, out.address, out.port) && !is_any(out.address) && !out.address.is_multicast();
+    }
+
+    // ADDRESS[:PORT][=LEVEL]; empty: taken.
+    std::string external_nve(std::string_view word)
+    {
+        ExternalNve nve{{{}, kDefaultPort}, *esp::cipher_from_level("confidential")};
+        const std::string text(word);
+        auto equals = word.find('=');
+        if (!parse_host(word.substr(0, equals), nve.endpoint)) {
+            return text + " does not begin with ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT";
+        }
+        if (equals != word.npos) {
+            const std::string level(word.substr(equals + 1));
+            auto cipher = esp::cipher_from_level(level);
+            if (!cipher) {
+                cipher = esp::cipher_from_name(level);
+            }
+            if (!cipher) {
+                return level + " is neither a security level (integrity, confidential, high) nor a cipher";
+            }
+            nve.cipher = *cipher;
+        }
+        if (std::ranges::any_of(out_.nves, [&](const ExternalNve& other) { return other.endpoint.address == nve.endpoint.address; })) {
+            return nve.endpoint.address.to_string() + " is there twice";
+        }
+        out_.nves.push_back(nve);
+        return "";
+    }
+
+    void hypervisor()
+    {
+        const std::string* value = take("nvo3-nve");
+        std::string why;
+        if (value && !each_word(*value, [&](std::string_view word) { return (why = external_nve(word)).empty(); })) {
+            out_.nves = fallback_.nves;
+            problem("other_config:nvo3-nve=" + *value + ": " + why + "; the former list stays in force");
+        }
+        if (out_.is_hypervisor() && out_.nves.empty()) {
+            problem("other_config:nvo3-nve is missing: name the external NVE of this hypervisor");
+        } else if (!out_.is_hypervisor() && value) {
+            problem("other_config:nvo3-nve is for nvo3-role=hypervisor only and is ignored");
+            out_.nves.clear();
+        }
+        if (out_.is_hypervisor() && !out_.nvas.empty()) {
+            problem("other_config:nvo3-nva is ignored with nvo3-role=hypervisor: its external NVE talks to the NVA");
+            out_.nvas.clear();
+        }
+        number("nvo3-throttle-rate", 1, 100000, fallback_.throttle.per_second, out_.throttle.per_second);
+        number("nvo3-throttle-vm-rate", 1, 100000, fallback_.throttle.vm_per_second, out_.throttle.vm_per_second);
+        libvirt();
+    }
+
+    void libvirt()
+    {
+        if (const std::string* value = take("nvo3-libvirt-uri")) {
+            out_.libvirt_uri = *value == "none" ? "" : *value;
+        }
+        const std::string* value = take("nvo3-hook");
+        if (value && *value == "strict") {
+            out_.hook_strict = true;
+        } else if (value && *value != "lenient") {
+            out_.hook_strict = fallback_.hook_strict;
+            problem("other_config:nvo3-hook=" + *value + " is neither strict nor lenient; the former value stays in force");
+        }
     }
 
     void nvas()
@@ -176,22 +257,19 @@ private:
         if (!value) {
             return;
         }
-        std::string_view rest = *value;
-        for (auto begin = rest.find_first_not_of(kSeparators); begin != rest.npos; begin = rest.find_first_not_of(kSeparators)) {
-            rest.remove_prefix(begin);
-            std::string_view text = rest.substr(0, rest.find_first_of(kSeparators));
-            rest.remove_prefix(text.size());
+        each_word(*value, [&](std::string_view text) {
             Endpoint nva;
-            if (!parse_address_port(text, nva.address, nva.port) || is_any(nva.address) || nva.address.is_multicast()) {
+            if (!parse_host(text, nva)) {
                 problem("other_config:nvo3-nva=" + *value + ": " + std::string(text) +
                         " is not of the form ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT; the former list stays in force");
                 out_.nvas = fallback_.nvas;
-                return;
+                return false;
             }
             if (std::ranges::find(out_.nvas, nva) == out_.nvas.end()) {
                 out_.nvas.push_back(nva);
             }
-        }
+            return true;
+        });
     }
 
     void bridge()
@@ -588,13 +666,19 @@ std::shared_ptr<const Config> make_config(const RawConfig& raw, const Config* pr
             auto it = std::ranges::find(previous->tunnels, row->name, &Tunnel::port);
             former = it == previous->tunnels.end() ? nullptr : &*it;
         }
-        if (auto tunnel = TunnelReader(*row, former, config->problems).read()) {
+        auto tunnel = TunnelReader(*row, former, config->problems).read();
+        if (tunnel && config->is_hypervisor() && (!tunnel->nva || tunnel->role == control::Role::hypervisor)) {
+            config->problems.push_back({row->name, "a hypervisor has no tunnels but that to its external NVE (other_config:nvo3-nve): remove this port"});
+        } else if (tunnel) {
             config->tunnels.push_back(std::move(*tunnel));
         }
     }
     settle_conflicts(*config);
-    // Without an NVA the names of networks mean nothing to us.
-    if (!config->nvas.empty()) {
+    if (config->is_hypervisor()) {
+        config->vm_ports = raw.vm_ports;
+        std::ranges::sort(config->vm_ports, {}, &RawVmPort::name);
+    } else if (config->has_pipeline()) {
+        // Otherwise the names of networks mean nothing to us.
         read_vm_ports(raw, *config);
     }
     return config;

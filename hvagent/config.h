@@ -20,6 +20,7 @@
 #include "control/identity.h"
 #include "control/tls.h"
 #include "esp/cipher.h"
+#include "hvagent/split/throttle.h"
 #include "hvagent/tsi.h"
 
 namespace nvo3::agent {
@@ -75,7 +76,7 @@ struct Tunnel {
 
 using control::ControlLevel;
 
-// Where an NVA listens.
+// Where an NVA listens, or an external NVE.
 struct Endpoint {
     base::IpAddress address;
     uint16_t port = 6654;
@@ -84,6 +85,13 @@ struct Endpoint {
 
 // Of the TLS session whose exporter keys SAs of that cipher (with a hypervisor).
 ControlLevel data_level(esp::Cipher);
+
+// An external NVE of this hypervisor, and how data between the two is protected.
+struct ExternalNve {
+    Endpoint endpoint;
+    esp::Cipher cipher{};
+    bool operator==(const ExternalNve&) const = default;
+};
 
 struct Config {
     control::Role role = control::Role::nve;                // nve or hypervisor; the certificate's must be the same
@@ -96,10 +104,19 @@ struct Config {
     uint64_t rekey_bytes = 0;                               // 0: the cipher's own limit
     uint32_t control_rate = 200, control_burst = 400;       // messages per second / at once
     std::vector<Endpoint> nvas;                             // in order of preference; empty: no NVA
-    std::string bridge = "br-int";                          // whose pipeline is ours when there are NVAs
+    std::vector<ExternalNve> nves;                          // of a hypervisor, in order of preference
+    ThrottleLimits throttle;                                // of what they are told
+    std::string libvirt_uri = "qemu:///system";             // empty: no libvirt
+    bool hook_strict = false;                               // a VM without its networks does not start
+    std::string bridge = "br-int";                          // whose pipeline is ours if has_pipeline()
     std::vector<Tunnel> tunnels;                            // usable ones, by port name
-    std::vector<Tsi> tsis;                                  // by port name
+    std::vector<Tsi> tsis;                                  // by port name; of a hypervisor: see vm_ports
+    std::vector<RawVmPort> vm_ports;                        // of a hypervisor, by name: libvirt has a say in them
     std::vector<Problem> problems;
+
+    bool is_hypervisor() const { return role == control::Role::hypervisor; }
+    // Whether networks are told to this host, so that it needs flows and tunnel ports for them.
+    bool has_pipeline() const { return is_hypervisor() || !nvas.empty(); }
 };
 
 // Never fails: what is wrong becomes a problem and keeps the value of

@@ -13,10 +13,12 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "base/ids.h"
 #include "base/ip_address.h"
 #include "hvagent/directory.h"
+#include "hvagent/tsi.h"
 
 namespace nvo3::agent {
 
@@ -38,13 +40,17 @@ struct VnReach {
 };
 
 struct NetworkView {
-    // Whether other_config:nvo3-nva names an NVA; without, there is no pipeline.
-    bool has_nva = false;
+    // Whether networks are told to this host: Config::has_pipeline().
+    bool has_pipeline = false;
     std::string own_name;                       // as the directory calls this host; empty: no certificate
     std::shared_ptr<const DirectoryView> directory = std::make_shared<const DirectoryView>();
     std::map<base::Vni, VnReach> reach;         // has what 'directory' has
     std::set<base::Encap> encaps;               // that need a tunnel port (remote_ip=flow, key=flow, nvo3_vnis=nva)
-    // Interfaces by port name whose announcement the NVA has refused, and why.
+    // Of a hypervisor, by port: what its VM ports are, of which libvirt and the database
+    // tell together.  Of others Config::tsis is.
+    std::vector<Tsi> tsis;
+    // Interfaces by port name that the NVA, or the external NVE, has refused or not granted
+    // yet, and why.
     std::map<std::string, std::string> refused_tsis;
     bool operator==(const NetworkView&) const = default;
 };

@@ -222,7 +222,6 @@ void Overlay::audit_sa(AuditKind kind, SaDirection direction, base::Spi spi, bas
 
 void Overlay::fill(NetworkView& view) const
 {
-    view.has_nva = has_nvas_;
     view.refused_tsis = client_.refused_tsis();
     for (auto& [vni, reach] : view.reach) {
         const VnView* vn = view.directory->find(vni);

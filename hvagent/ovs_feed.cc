@@ -27,14 +27,15 @@ Database read_database()
         static_cast<Database*>(aux)->raw.tunnels.back().options[key] = value;
     };
     visitor.vm_port = [](void* aux, const char* name, uint32_t ofport) {
-        static_cast<Database*>(aux)->raw.vm_ports.push_back({name, ofport, {}, {}, {}, {}});
+        static_cast<Database*>(aux)->raw.vm_ports.push_back({name, ofport, {}, {}, {}, {}, {}});
     };
     visitor.vm_port_id = [](void* aux, const char* key, const char* value) {
         RawVmPort& port = static_cast<Database*>(aux)->raw.vm_ports.back();
         const std::map<std::string_view, std::string*> fields = {{"nvo3-vn", &port.vn},
                                                                  {"port-profile", &port.port_profile},
                                                                  {"attached-mac", &port.mac},
-                                                                 {"nvo3-addresses", &port.addresses}};
+                                                                 {"nvo3-addresses", &port.addresses},
+                                                                 {"iface-id", &port.iface_id}};
         if (auto field = fields.find(key); field != fields.end()) {
             *field->second = value;
         }

@@ -133,7 +133,7 @@ is_own(const struct ovsrec_interface *iface)
 }
 
 static void
-visit_vm_port(const struct ovsrec_interface *iface,
+visit_vm_port(const struct ovsrec_interface *iface, bool hypervisor,
               const struct ovsdb_visitor *visitor)
 {
     if (is_own(iface)) {
@@ -143,7 +143,8 @@ visit_vm_port(const struct ovsrec_interface *iface,
         return;
     }
     if (!smap_get(&iface->external_ids, "nvo3-vn")
-        && !smap_get(&iface->external_ids, "port-profile")) {
+        && !smap_get(&iface->external_ids, "port-profile")
+        && !(hypervisor && smap_get(&iface->external_ids, "iface-id"))) {
         return;
     }
     visitor->vm_port(visitor->aux, iface->name, ofport_of(iface));
@@ -171,7 +172,7 @@ visit_tunnel(const struct ovsrec_interface *iface,
 
 static void
 visit_bridge(const struct ovsrec_bridge *bridge, bool integration,
-             const struct ovsdb_visitor *visitor)
+             bool hypervisor, const struct ovsdb_visitor *visitor)
 {
     bool protected = !strcmp(bridge->datapath_type, "nvo3");
 
@@ -182,7 +183,7 @@ visit_bridge(const struct ovsrec_bridge *bridge, bool integration,
                 visit_tunnel(port->interfaces[j], visitor);
             }
             if (integration) {
-                visit_vm_port(port->interfaces[j], visitor);
+                visit_vm_port(port->interfaces[j], hypervisor, visitor);
             }
         }
     }
@@ -200,10 +201,12 @@ ovsdb_adapter_visit(const struct ovsdb_visitor *visitor)
     SMAP_FOR_EACH (node, &ovs->other_config) {
         visitor->other_config(visitor->aux, node->key, node->value);
     }
+    bool hypervisor = !strcmp(smap_get_def(&ovs->other_config, "nvo3-role", ""),
+                              "hypervisor");
     for (size_t i = 0; i < ovs->n_bridges; i++) {
         const struct ovsrec_bridge *bridge = ovs->bridges[i];
         visit_bridge(bridge, !strcmp(bridge->name, integration_bridge(ovs)),
-                     visitor);
+                     hypervisor, visitor);
     }
 }
 

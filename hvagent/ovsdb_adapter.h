@@ -26,8 +26,8 @@ struct ovsdb_visitor {
     void (*tunnel)(void *aux, const char *name, const char *type);
     void (*tunnel_option)(void *aux, const char *key, const char *value);
     /* An Interface of the integration bridge (other_config:nvo3-bridge) that
-     * names a virtual network; its external_ids follow.  'ofport' is 0 while
-     * the switch has given none. */
+     * names a virtual network, or on a hypervisor (nvo3-role) is libvirt's; its
+     * external_ids follow.  'ofport' is 0 while the switch has given none. */
     void (*vm_port)(void *aux, const char *name, uint32_t ofport);
     void (*vm_port_id)(void *aux, const char *key, const char *value);
     /* A tunnel port of ours that the switch has made. */

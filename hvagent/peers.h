@@ -23,6 +23,7 @@
 #include "hvagent/overlay.h"
 #include "hvagent/peer.h"
 #include "hvagent/sa_client.h"
+#include "hvagent/split/hypervisor.h"
 #include "hvagent/view.h"
 
 namespace nvo3::agent {
@@ -51,6 +52,7 @@ public:
     // after.
     void stop();
     AgentView view() const;
+    Hypervisor& hypervisor() { return hypervisor_; }
 
     // PeerHost.
     boost::asio::io_context& io() override { return io_; }
@@ -139,6 +141,7 @@ private:
     std::chrono::steady_clock::duration publish_cost_{};    // the last time
     bool stopping_ = false;
     Overlay overlay_;
+    Hypervisor hypervisor_;
     boost::asio::steady_timer poll_timer_, publish_timer_;
     // Handlers of the timers find out whether this object is still there.
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

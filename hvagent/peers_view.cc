@@ -51,6 +51,7 @@ void Peers::publish_networks()
         return;
     }
     NetworkView view;
+    view.has_pipeline = config_->has_pipeline();
     view.own_name = own_name();
     view.directory = overlay_.directory();
     view.reach = reach_;

@@ -52,7 +52,7 @@ void PipelineFeed::wish_tunnels()
 {
     for (base::Encap encap : {base::Encap::geneve, base::Encap::vxlan}) {
         ovsdb_own_tunnel wish = OVSDB_OWN_TUNNEL_AS_IS;
-        if (config_->nvas.empty()) {
+        if (!config_->has_pipeline()) {
             wish = OVSDB_OWN_TUNNEL_GONE;
         } else if (input_.networks->encaps.contains(encap)) {
             wish = OVSDB_OWN_TUNNEL_WANTED;
@@ -61,6 +61,23 @@ void PipelineFeed::wish_tunnels()
         }
         ovsdb_adapter_own_tunnel(to_string(encap), wish);
     }
+}
+
+// With the OpenFlow ports that the database has now.
+std::vector<Tsi> PipelineFeed::tsis() const
+{
+    if (!config_->is_hypervisor()) {
+        return config_->tsis;
+    }
+    std::vector<Tsi> result;
+    for (Tsi tsi : input_.networks->tsis) {
+        auto port = std::ranges::find(vm_ports_, tsi.port, &RawVmPort::name);
+        if (port != vm_ports_.end()) {
+            tsi.ofport = port->ofport;
+            result.push_back(std::move(tsi));
+        }
+    }
+    return result;
 }
 
 void PipelineFeed::leave(openflow_adapter*& adapter)
@@ -73,10 +90,10 @@ void PipelineFeed::leave(openflow_adapter*& adapter)
 void PipelineFeed::update()
 {
     wish_tunnels();
-    if (adapter_ && (config_->nvas.empty() || bridge_ != config_->bridge)) {
+    if (adapter_ && (!config_->has_pipeline() || bridge_ != config_->bridge)) {
         leave(adapter_);
     }
-    if (config_->nvas.empty()) {
+    if (!config_->has_pipeline()) {
         // A former process may have left something: looked for once.
         if (bridge_ != config_->bridge) {
             openflow_adapter* once = openflow_adapter_open(config_->bridge.c_str());
@@ -101,10 +118,11 @@ void PipelineFeed::update()
         bridge_ = config_->bridge;
     }
 
-    input_.tsis = config_->tsis;
+    input_.tsis = tsis();
     input_.unusable.clear();
     for (const RawVmPort& port : vm_ports_) {
-        if (std::ranges::find(input_.tsis, port.name, &Tsi::port) == input_.tsis.end()) {
+        const bool named = !port.vn.empty() || !port.port_profile.empty();
+        if (named && std::ranges::find(input_.tsis, port.name, &Tsi::port) == input_.tsis.end()) {
             input_.unusable.push_back(port);
         }
     }
@@ -168,7 +186,7 @@ std::string PipelineFeed::show(bool json) const
         return out + "]}\n";
     }
     if (!adapter_) {
-        return "no flows: other_config:nvo3-nva names no NVA\n";
+        return "no flows: other_config:nvo3-nva names no NVA, and nvo3-role is not hypervisor\n";
     }
     out = "bridge " + bridge_ + ", " + std::to_string(pipeline_.flows.size()) + " flows, " +
           (is_settled() ? "all in the switch" : "on the way to the switch") + "\n";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Keeps the integration bridge as the virtual networks need it: while an NVA is
-// configured, the flows of vn_pipeline.h and a tunnel port per encapsulation; else
+// Keeps the integration bridge as the virtual networks need it: while this host is told
+// of networks, the flows of vn_pipeline.h and a tunnel port per encapsulation; else
 // nothing of ours.
 //
 // Place: part of ovs_feed.cc; drives openflow_adapter.h and the writing half of
@@ -41,6 +41,7 @@ private:
     void update();
     void leave(openflow_adapter*&);
     void wish_tunnels();
+    std::vector<Tsi> tsis() const;
 
     std::shared_ptr<const Config> config_;      // null: the database was not read yet
     std::vector<RawVmPort> vm_ports_;
@@ -51,7 +52,7 @@ private:
     long long next_update_ = 0;                 // ms; not before
 
     std::string bridge_;                        // of adapter_
-    openflow_adapter* adapter_ = nullptr;       // null: no NVA, or no database yet
+    openflow_adapter* adapter_ = nullptr;       // null: no pipeline, or no database yet
     std::vector<openflow_adapter*> leaving_;    // of bridges that are ours no longer
 };
 

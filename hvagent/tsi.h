@@ -29,6 +29,7 @@ struct RawVmPort {
     std::string name;           // of the Interface
     uint32_t ofport = 0;        // OpenFlow port, 0: none yet
     std::string vn, port_profile, mac, addresses;       // external_ids; empty: not set
+    std::string iface_id;       // external_ids:iface-id, of libvirt
     bool operator==(const RawVmPort&) const = default;
 };
 

@@ -90,8 +90,11 @@ struct TsiView {
     std::optional<base::Vni> vni;   // if the directory has it
     base::MacAddress mac;
     std::vector<base::IpAddress> addresses;
-    std::string state;              // "announced", "waiting", "refused", "elsewhere"
+    // "announced", "waiting", "refused", "elsewhere"; on a hypervisor "active",
+    // "associated", "waiting", "refused".
+    std::string state;
     std::string reason;             // a sentence; empty: none
+    std::string id, vm, run;        // on a hypervisor: of the TSI, name of the VM, to_string(VmRun)
 };
 
 struct AgentView {

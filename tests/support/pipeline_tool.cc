@@ -46,7 +46,7 @@ struct Tool {
             return;
         }
         auto config = std::make_shared<Config>();
-        if (networks->has_nva) {
+        if (networks->has_pipeline) {
             config->nvas.emplace_back();
         }
         if (auto it = database.raw.other_config.find("nvo3-bridge"); it != database.raw.other_config.end()) {
@@ -67,7 +67,7 @@ struct Tool {
         auto json = nlohmann::json::parse(in);
         auto view = std::make_shared<NetworkView>();
         auto directory = std::make_shared<DirectoryView>();
-        view->has_nva = json.at("nva");
+        view->has_pipeline = json.at("nva");
         view->own_name = json.at("own");
         directory->complete = json.at("complete");
         for (const auto& row : json.at("vns")) {

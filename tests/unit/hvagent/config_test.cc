@@ -163,7 +163,7 @@ TEST(Config, PortOfTheDirectory)
 TEST(Config, Role)
 {
     EXPECT_EQ(make_config(global({}), nullptr)->role, control::Role::nve);
-    auto config = make_config(global({{"nvo3-role", "hypervisor"}}), nullptr);
+    auto config = make_config(global({{"nvo3-role", "hypervisor"}, {"nvo3-nve", "192.0.2.1"}}), nullptr);
     EXPECT_EQ(config->role, control::Role::hypervisor);
     EXPECT_TRUE(config->problems.empty());
     EXPECT_EQ(make_config(global({{"nvo3-role", "nva"}}), config.get())->role, control::Role::hypervisor);
@@ -225,7 +225,7 @@ TEST(Config, DataLevelIsThatOfTheCipher)
 TEST(Config, TenantInterfaces)
 {
     auto port = [](std::string name, std::string mac, std::string vn = "blue") {
-        return RawVmPort{std::move(name), 1, std::move(vn), "", std::move(mac), ""};
+        return RawVmPort{std::move(name), 1, std::move(vn), "", std::move(mac), "", ""};
     };
     RawConfig raw = global({{"nvo3-nva", "192.0.2.9"}});
     raw.vm_ports = {port("vm3", "52:54:00:00:00:01"), port("vm2", "nothing"), port("vm1", "52:54:00:00:00:01"),
@@ -241,6 +241,78 @@ TEST(Config, TenantInterfaces)
     raw.other_config.clear();
     config = make_config(raw, nullptr);
     EXPECT_TRUE(config->tsis.empty() && config->problems.empty()) << "without an NVA networks have no names";
+}
+
+TEST(Config, Hypervisor)
+{
+    auto before = make_config(global({{"nvo3-role", "hypervisor"}, {"nvo3-nve", "192.0.2.1"}}), nullptr);
+    ASSERT_TRUE(before->is_hypervisor() && before->has_pipeline());
+    EXPECT_TRUE(before->problems.empty());
+    struct Row {
+        const char* list;
+        std::vector<std::string> nves;
+        const char* problem;        // null: none
+    };
+    const Row rows[] = {
+        {"192.0.2.7", {"192.0.2.7 6652 aes128gcm"}, nullptr},
+        {"192.0.2.7:7000=high, [2001:db8::7]=integrity", {"192.0.2.7 7000 aes256gcm", "2001:db8::7 6652 aes128gmac"}, nullptr},
+        {"192.0.2.7=chacha20poly1305", {"192.0.2.7 6652 chacha20poly1305"}, nullptr},
+        {"192.0.2.7=", {}, " is neither a security level"},
+        {"192.0.2.7=best", {}, "best is neither a security level"},
+        {"nve1", {}, "nve1 does not begin with ADDRESS"},
+        {"0.0.0.0", {}, "0.0.0.0 does not begin with"},
+        {"192.0.2.7,192.0.2.7:7000", {}, "192.0.2.7 is there twice"},
+    };
+    for (const Row& row : rows) {
+        auto config = make_config(global({{"nvo3-role", "hypervisor"}, {"nvo3-nve", row.list}}), before.get());
+        std::vector<std::string> nves;
+        for (const ExternalNve& nve : config->nves) {
+            nves.push_back(nve.endpoint.address.to_string() + " " + std::to_string(nve.endpoint.port) + " " + esp::to_string(nve.cipher));
+        }
+        if (row.problem) {
+            EXPECT_TRUE(says(*config, row.problem)) << row.list;
+            EXPECT_EQ(config->nves, before->nves) << row.list;
+        } else {
+            EXPECT_EQ(nves, row.nves) << row.list;
+            EXPECT_TRUE(config->problems.empty()) << row.list;
+        }
+    }
+    EXPECT_TRUE(says(*make_config(global({{"nvo3-role", "hypervisor"}}), nullptr), "nvo3-nve is missing"));
+    auto nve = make_config(global({{"nvo3-nve", "192.0.2.1"}}), nullptr);
+    EXPECT_TRUE(says(*nve, "nvo3-nve is for nvo3-role=hypervisor only"));
+    EXPECT_TRUE(nve->nves.empty());
+    EXPECT_FALSE(nve->has_pipeline());
+    auto with_nva = make_config(global({{"nvo3-role", "hypervisor"}, {"nvo3-nve", "192.0.2.1"}, {"nvo3-nva", "192.0.2.9"}}), nullptr);
+    EXPECT_TRUE(says(*with_nva, "nvo3-nva is ignored"));
+    EXPECT_TRUE(with_nva->nvas.empty());
+    EXPECT_TRUE(says(*make_config(global({{"nvo3-role", "nva"}}), before.get()), "works as hypervisor"));
+
+    auto others = make_config(global({{"nvo3-role", "hypervisor"}, {"nvo3-nve", "192.0.2.1"}, {"nvo3-hook", "strict"}, {"nvo3-libvirt-uri", "none"},
+                                      {"nvo3-throttle-rate", "7"}, {"nvo3-throttle-vm-rate", "3"}}), nullptr);
+    EXPECT_TRUE(others->problems.empty());
+    EXPECT_TRUE(others->hook_strict);
+    EXPECT_EQ(others->libvirt_uri, "");
+    EXPECT_EQ(others->throttle, (ThrottleLimits{7, 3}));
+    auto bad = make_config(global({{"nvo3-role", "hypervisor"}, {"nvo3-nve", "192.0.2.1"}, {"nvo3-hook", "maybe"}, {"nvo3-throttle-rate", "0"}}), others.get());
+    EXPECT_EQ(bad->problems.size(), 2u);
+    EXPECT_TRUE(bad->hook_strict);
+    EXPECT_EQ(bad->throttle.per_second, 7u);
+}
+
+TEST(Config, HypervisorHasNoTunnelsToOthers)
+{
+    RawConfig raw = one_tunnel({{"key", "7"}});
+    raw.other_config = {{"nvo3-role", "hypervisor"}, {"nvo3-nve", "192.0.2.1"}};
+    auto config = make_config(raw, nullptr);
+    EXPECT_TRUE(config->tunnels.empty());
+    EXPECT_TRUE(says(*config, "a hypervisor has no tunnels but that to its external NVE"));
+    raw = one_tunnel({{"remote_ip", "flow"}, {"key", "flow"}, {"nvo3_vnis", "nva"}});
+    raw.other_config = {{"nvo3-role", "hypervisor"}, {"nvo3-nve", "192.0.2.1"}};
+    raw.vm_ports = {{"vm1", 1, "", "", "52:54:00:00:00:01", "", "id1"}};
+    config = make_config(raw, nullptr);
+    EXPECT_EQ(config->tunnels.size(), 1u);
+    EXPECT_TRUE(config->problems.empty()) << "libvirt may tell the network of the port";
+    EXPECT_EQ(config->vm_ports, raw.vm_ports);
 }
 
 TEST(Config, Networks)

@@ -313,7 +313,7 @@ TEST_F(OverlayTest, MembershipAloneMakesAllSas)
     }));
     auto networks = a().agent->networks();
     EXPECT_GT(a().told, 0);
-    EXPECT_TRUE(networks->has_nva && networks->directory->complete);
+    EXPECT_TRUE(networks->has_pipeline && networks->directory->complete);
     EXPECT_EQ(networks->own_name, "hv1");
     EXPECT_EQ(networks->encaps, std::set<base::Encap>{base::Encap::geneve});
     EXPECT_EQ(networks->reach.at(kVni).members.at("hv2").remote.to_string(), kAddress[1]);

@@ -45,7 +45,7 @@ struct World {
                            {mac(3), {{}, "hv3"}}};
             networks.reach[vn.vni].members = {{"hv2", {ip("192.0.2.1"), ip("192.0.2.2")}}, {"hv3", {ip("fd00::1"), ip("fd00::3")}}};
         }
-        networks.has_nva = true;
+        networks.has_pipeline = true;
         networks.own_name = "hv1";
         input.tsis = {tsi("tap1", 5, "blue", 1, {ip("10.0.0.1"), ip("fd01::1")}), tsi("tap2", 6, "5002", 1)};
         input.tunnel_ports = {{base::Encap::geneve, 100}, {base::Encap::vxlan, 101}};

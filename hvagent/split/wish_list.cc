@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See wish_list.h.
+#include "hvagent/split/wish_list.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace nvo3::agent {
+namespace {
+
+constexpr size_t kMaxId = 64;       // of control.proto
+
+class Maker {
+public:
+    Maker(const std::vector<RawVmPort>& ports, WishList& out) : ports_(ports), out_(out) {}
+
+    void add(const Vm& vm)
+    {
+        for (const std::string& problem : vm.problems) {
+            refuse(vm, "", problem);
+        }
+        for (const VmInterface& interface : vm.interfaces) {
+            const RawVmPort* port = port_of(interface);
+            if (port) {
+                claimed_.insert(port);
+            }
+            auto addresses = parse_addresses(interface.addresses);
+            if (!addresses) {
+                refuse(vm, port ? port->name : "", "interface " + to_string(interface.mac) + ": nvo3-addresses: " + addresses.error().text);
+                continue;
+            }
+            std::string problem = add({interface.id, vm.uuid, vm.name, interface.vn, interface.mac, *addresses, port ? port->name : "", vm.run},
+                                      port ? port->ofport : 0);
+            if (!problem.empty()) {
+                refuse(vm, port ? port->name : "", problem);
+            }
+        }
+    }
+
+    void add_unclaimed(bool with_libvirt)
+    {
+        for (const RawVmPort& port : ports_) {
+            if (claimed_.contains(&port) || (port.vn.empty() && port.port_profile.empty())) {
+                continue;
+            }
+            if (with_libvirt && port.vn.empty()) {
+                out_.problems[port.name] = "no VM of libvirt has an interface with the id of this port (external_ids:iface-id=" + port.iface_id + ")";
+                continue;
+            }
+            auto tsi = parse_tsi(port);
+            if (!tsi) {
+                out_.problems[port.name] = tsi.error().text;
+                continue;
+            }
+            std::string problem = add({port.iface_id.empty() ? port.name : port.iface_id, port.name, port.name, tsi->vn, tsi->mac, tsi->addresses,
+                                       port.name, VmRun::running}, port.ofport);
+            if (!problem.empty()) {
+                out_.problems[port.name] = problem;
+            }
+        }
+    }
+
+private:
+    const RawVmPort* port_of(const VmInterface& interface) const
+    {
+        auto it = std::ranges::find_if(ports_, [&](const RawVmPort& port) { return !interface.id.empty() && port.iface_id == interface.id; });
+        return it == ports_.end() ? nullptr : &*it;
+    }
+
+    void refuse(const Vm& vm, const std::string& port, const std::string& text)
+    {
+        out_.problems.try_emplace(port.empty() ? "VM " + vm.name : port, text);
+        out_.unusable_vms.try_emplace(vm.uuid, text);
+    }
+
+    // Why not; empty: added.
+    std::string add(TsiWish wish, uint32_t ofport)
+    {
+        if (wish.id.empty() || wish.id.size() > kMaxId) {
+            return "the id of interface " + to_string(wish.mac) + " has " + std::to_string(wish.id.size()) + " octets, 1 to 64 are possible";
+        }
+        for (const TsiWish& other : out_.wishes) {
+            if (other.vn == wish.vn && (other.mac == wish.mac || other.id == wish.id)) {
+                return "interface " + to_string(wish.mac) + " has the " + (other.mac == wish.mac ? "MAC address" : "id") + " of one of " +
+                       other.vm_name + " in the same network";
+            }
+        }
+        if (!wish.port.empty()) {
+            out_.tsis.push_back({wish.port, ofport, wish.vn, wish.mac, wish.addresses});
+        }
+        out_.wishes.push_back(std::move(wish));
+        return "";
+    }
+
+    const std::vector<RawVmPort>& ports_;
+    WishList& out_;
+    std::set<const RawVmPort*> claimed_;
+};
+
+}  // namespace
+
+WishList make_wish_list(const std::map<std::string, Vm>& vms, const std::vector<RawVmPort>& ports, bool with_libvirt)
+{
+    WishList list;
+    Maker maker(ports, list);
+    for (const auto& [uuid, vm] : vms) {
+        maker.add(vm);
+    }
+    maker.add_unclaimed(with_libvirt);
+    std::ranges::sort(list.tsis, {}, &Tsi::port);
+    return list;
+}
+
+}  // namespace nvo3::agent

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hvagent/split/wish_list.h"
+
+#include <gtest/gtest.h>
+
+namespace nvo3::agent {
+namespace {
+
+const base::MacAddress kMac1 = *base::MacAddress::parse("52:54:00:00:00:01"), kMac2 = *base::MacAddress::parse("52:54:00:00:00:02");
+
+Vm vm(const std::string& name, std::vector<VmInterface> interfaces, VmRun run = VmRun::running)
+{
+    return {"uuid-" + name, name, run, std::move(interfaces), {}};
+}
+
+WishList make(const std::vector<Vm>& vms, const std::vector<RawVmPort>& ports, bool with_libvirt = true)
+{
+    std::map<std::string, Vm> by_uuid;
+    for (const Vm& one : vms) {
+        by_uuid[one.uuid] = one;
+    }
+    return make_wish_list(by_uuid, ports, with_libvirt);
+}
+
+TEST(WishList, InterfaceAndPortAreOne)
+{
+    // The network that libvirt tells wins over that of the port.
+    auto list = make({vm("web", {{"id1", kMac1, "blue", "192.0.2.5 192.0.2.1"}}, VmRun::paused)},
+                     {{"vnet0", 7, "red", "", "52:54:00:00:00:09", "", "id1"}});
+    ASSERT_EQ(list.wishes.size(), 1u);
+    EXPECT_EQ(list.wishes[0], (TsiWish{"id1", "uuid-web", "web", "blue", kMac1,
+                                       {*base::IpAddress::parse("192.0.2.1"), *base::IpAddress::parse("192.0.2.5")}, "vnet0", VmRun::paused}));
+    ASSERT_EQ(list.tsis.size(), 1u);
+    EXPECT_EQ(list.tsis[0].vn, "blue");
+    EXPECT_EQ(list.tsis[0].ofport, 7u);
+    EXPECT_TRUE(list.problems.empty());
+}
+
+TEST(WishList, InterfaceWithoutPort)
+{
+    auto list = make({vm("web", {{"id1", kMac1, "blue", ""}}, VmRun::preparing)}, {{"vnet0", 7, "blue", "", "52:54:00:00:00:02", "", ""}});
+    ASSERT_EQ(list.wishes.size(), 2u);
+    EXPECT_EQ(list.wishes[0].port, "");
+    EXPECT_EQ(list.wishes[1].id, "vnet0") << "no iface-id: the port's name";
+    EXPECT_EQ(list.wishes[1].run, VmRun::running);
+    EXPECT_EQ(list.tsis.size(), 1u);
+}
+
+TEST(WishList, UnclaimedPorts)
+{
+    struct Row {
+        const char* what;
+        RawVmPort port;
+        bool with_libvirt;
+        size_t wishes, problems;
+    };
+    const Row rows[] = {
+        {"named by the operator", {"p", 1, "blue", "", "52:54:00:00:00:01", "", "id1"}, true, 1, 0},
+        {"by libvirt, whose VM is not known yet", {"p", 1, "", "blue", "52:54:00:00:00:01", "", "id1"}, true, 0, 1},
+        {"by its port profile, without libvirt", {"p", 1, "", "blue", "52:54:00:00:00:01", "", "id1"}, false, 1, 0},
+        {"of no network", {"p", 1, "", "", "52:54:00:00:00:01", "", "id1"}, true, 0, 0},
+        {"without a MAC", {"p", 1, "blue", "", "", "", ""}, true, 0, 1},
+    };
+    for (const Row& row : rows) {
+        auto list = make({}, {row.port}, row.with_libvirt);
+        EXPECT_EQ(list.wishes.size(), row.wishes) << row.what;
+        EXPECT_EQ(list.tsis.size(), row.wishes) << row.what;
+        EXPECT_EQ(list.problems.size(), row.problems) << row.what;
+    }
+}
+
+TEST(WishList, WhatCannotBeUsed)
+{
+    struct Row {
+        const char* what;
+        std::vector<VmInterface> interfaces;
+        const char* problem;
+    };
+    const Row rows[] = {
+        {"address", {{"id1", kMac1, "blue", "192.0.2.300"}}, "192.0.2.300 is not the IP address"},
+        {"no id", {{"", kMac1, "blue", ""}}, "has 0 octets"},
+        {"long id", {{std::string(65, 'x'), kMac1, "blue", ""}}, "has 65 octets"},
+        {"same MAC", {{"id1", kMac1, "blue", ""}, {"id2", kMac1, "blue", ""}}, "has the MAC address of one of web"},
+        {"same id", {{"id1", kMac1, "blue", ""}, {"id1", kMac2, "blue", ""}}, "has the id of one of web"},
+    };
+    for (const Row& row : rows) {
+        auto list = make({vm("web", row.interfaces)}, {});
+        EXPECT_EQ(list.wishes.size(), row.interfaces.size() - 1) << row.what;
+        ASSERT_TRUE(list.problems.contains("VM web")) << row.what;
+        EXPECT_NE(list.problems["VM web"].find(row.problem), std::string::npos) << list.problems["VM web"];
+        EXPECT_TRUE(list.unusable_vms.contains("uuid-web")) << row.what;
+    }
+    auto same = make({vm("web", {{"id1", kMac1, "blue", ""}, {"id1", kMac1, "red", ""}})}, {});
+    EXPECT_EQ(same.wishes.size(), 2u) << "another network";
+    Vm bad = vm("web", {});
+    bad.problems = {"domain web: element vlan is not for us"};
+    EXPECT_TRUE(make({bad}, {}).unusable_vms.contains("uuid-web"));
+}
+
+}  // namespace
+}  // namespace nvo3::agent
