@@ -78,6 +78,9 @@ void Groups::configure(const DirectoryView& directory, const std::string& own_na
             remove_all(id, group, "this host has another name now");
         }
         groups_.clear();
+        if (!own_name_.empty()) {
+            found_epochs_.clear();
+        }
         own_name_ = own_name;
     }
     auto wanted = wanted_groups(directory, own_name);
@@ -87,10 +90,15 @@ void Groups::configure(const DirectoryView& directory, const std::string& own_na
             continue;
         }
         remove_all(it->first, it->second, "this host does not serve it any more");
+        found_epochs_.erase(it->first);     // what was installed since is not remembered
         it = groups_.erase(it);
     }
     for (auto& [id, one] : wanted) {
-        Group& group = groups_[id];
+        auto [at, is_new] = groups_.try_emplace(id);
+        Group& group = at->second;
+        if (auto found = found_epochs_.find(id); is_new && found != found_epochs_.end()) {
+            group.fresh_from = found->second + 1;
+        }
         bool rebuilds = group.epoch != 0 && group.encap != one.encap;
         if (rebuilds) {
             remove_all(id, group, "the network's encapsulation has changed");
@@ -98,7 +106,7 @@ void Groups::configure(const DirectoryView& directory, const std::string& own_na
         group.encap = one.encap;
         group.locals = std::move(one.locals);
         if (rebuilds) {
-            rebuild(id, group, now);
+            rebuild(group);
         }
         for (std::optional<Outbound>* sending : {&group.granted, &group.installing, &group.outbound}) {
             if (*sending && std::ranges::find(group.locals, (*sending)->sender.address) == group.locals.end()) {
@@ -123,20 +131,22 @@ void Groups::configure(const DirectoryView& directory, const std::string& own_na
             }
             return gone;
         });
+        renew_if_needed(id, group, now);
         register_if_needed(id, group, now);
     }
     drop_found_of_unknown_groups(complete);
     follow_membership();
 }
 
-// The same senders with other keys.
-void Groups::rebuild(const GroupId& id, Group& group, TimePoint now)
+// The same senders with other keys, but those of before if the network has had this
+// encapsulation in the same epoch once: they wait for the next one.
+void Groups::rebuild(Group& group)
 {
     std::erase_if(group.receivers, [&](const auto& entry) { return entry.second.epoch != group.epoch; });
     for (auto& [spi, receiver] : group.receivers) {
         receiver.installed = false;
         receiver.remove_at.reset();
-        install_receiver(id, group, receiver, now);
+        receiver.retry_at.reset();
     }
 }
 
@@ -163,16 +173,28 @@ void Groups::follow_membership()
 
 // ---- The switch ----
 
-void Groups::switch_up(const std::vector<esp::msg::SaRecord>& live, TimePoint now)
+void Groups::switch_up(const std::vector<esp::msg::SaRecord>& live, uint64_t instance, TimePoint now)
 {
     switch_up_ = true;
+    const bool restarted = std::exchange(switch_instance_, instance) != instance;
     found_.clear();
+    found_epochs_.clear();
     for (const esp::msg::SaRecord& sa : live) {
         if (!sa.group.is_unspecified()) {
             found_.push_back({sa, {}});
         }
+        if (!sa.group.is_unspecified() && sa.direction == SaDirection::inbound) {
+            // Whoever installed it kept the rule: no later epoch was there before this start.
+            uint32_t& epoch = found_epochs_[{sa.vni, sa.group}];
+            epoch = std::max(epoch, sa.generation);
+        }
     }
     for (auto& [id, group] : groups_) {
+        if (restarted) {
+            auto found = found_epochs_.find(id);
+            group.fresh_from = found == found_epochs_.end() ? 0 : found->second + 1;
+            group.renewed = 0;
+        }
         for (auto it = group.receivers.begin(); it != group.receivers.end();) {
             Receiver& receiver = it->second;
             receiver.installed = claim_found(id, group, receiver);
@@ -200,6 +222,7 @@ void Groups::switch_up(const std::vector<esp::msg::SaRecord>& live, TimePoint no
         group.installing.reset();
         group.outbound_ends = false;
         limit_found(id, group, now);
+        renew_if_needed(id, group, now);
         register_if_needed(id, group, now);
     }
 }
@@ -223,6 +246,7 @@ void Groups::switch_down()
     for (auto& [id, group] : groups_) {
         group.token = 0;
         forget_register(group);
+        forget_renew(group);
         for (auto& [spi, receiver] : group.receivers) {
             receiver.installed = false;
             receiver.token = 0;
@@ -232,14 +256,25 @@ void Groups::switch_down()
 }
 
 // Whether the switch has the very SA, of before this agent's start.
-bool Groups::claim_found(const GroupId& id, const Group& group, const Receiver& receiver)
+bool Groups::claim_found(const GroupId& id, Group& group, const Receiver& receiver)
 {
-    return std::erase_if(found_, [&](const Found& found) {
+    bool has = std::erase_if(found_, [&](const Found& found) {
                const auto& sa = found.sa;
                return sa.direction == SaDirection::inbound && sa.spi == receiver.sender.spi && sa.remote == receiver.sender.address &&
                       sa.group == id.address && sa.vni == id.vni && sa.encap == group.encap && sa.cipher == group.cipher &&
                       sa.generation == receiver.epoch;
            }) > 0;
+    if (has && receiver.epoch == group.epoch) {
+        group.taken.insert(receiver.sender.id);
+    }
+    return has;
+}
+
+// Its replay window would be empty: only where nothing can have been taken from the
+// sender under this key.
+bool Groups::may_install(const Group& group, const Receiver& receiver) const
+{
+    return group.fresh_from != 0 && receiver.epoch >= group.fresh_from && !group.taken.contains(receiver.sender.id);
 }
 
 void Groups::drop_found_of_unknown_groups(bool complete)
@@ -286,7 +321,7 @@ base::Result<SaConfig> Groups::make_sa(const GroupId& id, const Group& group, co
 void Groups::install_receiver(const GroupId& id, Group& group, Receiver& receiver, TimePoint now)
 {
     receiver.retry_at.reset();
-    if (!switch_up_) {
+    if (!switch_up_ || !may_install(group, receiver)) {
         return;
     }
     auto sa = make_sa(id, group, receiver.sender, SaDirection::inbound);
@@ -297,6 +332,7 @@ void Groups::install_receiver(const GroupId& id, Group& group, Receiver& receive
     }
     receiver.token = next_token_++;
     tokens_[receiver.token] = {id, receiver.sender.spi};
+    group.taken.insert(receiver.sender.id);
     actions_.push_back(Install{receiver.token, std::move(*sa), receiver.sender.name});
 }
 
@@ -363,6 +399,7 @@ void Groups::receiver_installed(const GroupId& id, Receiver& receiver, int error
         return;
     }
     Group& group = groups_.at(id);
+    group.taken.erase(receiver.sender.id);
     if (receiver.epoch != group.epoch) {
         group.receivers.erase(receiver.sender.spi);
         return;
@@ -397,9 +434,7 @@ void Groups::expiring(const esp::msg::SaExpiring& event, TimePoint now)
     auto it = group->receivers.find(event.spi);
     if (it != group->receivers.end() && hard) {
         it->second.installed = false;
-        if (event.reason == esp::ExpiryReason::removed && it->second.epoch == group->epoch) {
-            it->second.retry_at = now + retry_delay(it->second.failures++);
-        }
+        renew_if_needed(id, *group, now);
     }
 }
 
@@ -485,6 +520,10 @@ void Groups::tick_group(const GroupId& id, Group& group, TimePoint now)
     if (!group.registering && group.register_at && *group.register_at <= now) {
         group.register_at.reset();
     }
+    if (group.renew_at && *group.renew_at <= now) {
+        forget_renew(group);
+    }
+    renew_if_needed(id, group, now);
     register_if_needed(id, group, now);
 }
 
@@ -509,6 +548,7 @@ std::optional<TimePoint> Groups::next_deadline() const
         }
         if (session_up_ && switch_up_) {
             add(group.register_at);
+            add(group.renew_at);
             if (group.unnamed_since && group.outbound && !group.registering && !group.granted && !group.register_at) {
                 add(*group.unnamed_since + kUnnamedLimit);
             }
@@ -552,6 +592,9 @@ std::vector<GroupView> Groups::view() const
         }
         if (view.error.empty() && view.state[0] == 'w') {
             view.error = group.epoch == 0 ? "no key from the NVA yet" : !switch_up_ ? "the switch is away" : !session_up_ ? "the NVA is away" : "";
+        }
+        if (view.error.empty() && switch_up_ && needs_renewal(group)) {
+            view.error = "replay windows of this epoch are lost: waiting for the next one";
         }
         views.push_back(std::move(view));
     }

@@ -7,7 +7,9 @@
 // made of every sender but ourselves.  To send, this host asks for a sender id
 // (GroupRegister), once for each epoch, start of the switch and end of an SA; what
 // it was granted it uses when all receivers have had the time to install it, and
-// never twice.  See control.proto and doc/decisions/0008.
+// never twice.  An inbound SA is installed once as well: where the replay window of one
+// is lost, this host asks for another epoch (GroupRenew).  See control.proto and
+// doc/decisions/0008.
 //
 // Place: owned by peers.cc, which carries the actions out.  Thread: the I/O thread.
 #ifndef HVAGENT_GROUPS_H
@@ -59,6 +61,9 @@ public:
         GroupId group;
         uint32_t epoch;
     };
+    struct Renew {                  // its request_id comes back by renew_sent()
+        GroupId group;
+    };
     struct Join {                   // the underlay group, on the interface that has 'local'
         base::IpAddress group, local;
     };
@@ -73,7 +78,7 @@ public:
         GroupId group;
         std::string text;
     };
-    using Action = std::variant<Install, Remove, Register, Join, Leave, Refused, Note>;
+    using Action = std::variant<Install, Remove, Register, Renew, Join, Leave, Refused, Note>;
 
     // Takes the actions that the calls since the last take() have produced.
     std::vector<Action> take();
@@ -84,8 +89,8 @@ public:
     void configure(const DirectoryView&, const std::string& own_name, TimePoint now, bool complete);
 
     // -- The switch.  up(): what lives there, pairs and groups; others than groups
-    // are left alone.
-    void switch_up(const std::vector<esp::msg::SaRecord>&, TimePoint now);
+    // are left alone.  'instance': another number is another start of it.
+    void switch_up(const std::vector<esp::msg::SaRecord>&, uint64_t instance, TimePoint now);
     void switch_down();
     void installed(uint64_t token, int error, const std::string& text, TimePoint now);
     void expiring(const esp::msg::SaExpiring&, TimePoint now);
@@ -96,6 +101,8 @@ public:
     void register_sent(const GroupId&, uint64_t request_id);
     void on_key(const control::proto::GroupKey&, TimePoint now);
     void on_grant(uint64_t in_reply_to, const control::proto::GroupGrant&, TimePoint now);
+    void renew_sent(const GroupId&, uint64_t request_id);
+    void on_renewed(uint64_t in_reply_to, const control::proto::GroupRenewed&, TimePoint now);
 
     // -- Time.
     void tick(TimePoint now);
@@ -141,6 +148,14 @@ private:
         std::chrono::milliseconds activate_after{}, remove_after{};
         std::optional<Told> told;
         std::map<base::Spi, Receiver> receivers;
+        // Replay windows.  In this epoch and later ones the present start of the switch has had
+        // no inbound SA but those of 'taken', and no former start any; 0: that is not known.
+        uint32_t fresh_from = 0;
+        std::set<SenderId> taken;               // of this epoch: installed once, never again
+        uint32_t renewed = 0;                   // the epoch that the NVA has begun for us
+        bool renewing = false;
+        uint64_t renew_id = 0;                  // of the GroupRenew under way; 0: not sent yet
+        std::optional<TimePoint> renew_at;      // when to try again, or to give up waiting
         // Sending.
         std::set<SenderId> used;                // of this epoch: never again
         std::optional<Outbound> granted;        // to be installed at activate_at
@@ -165,7 +180,8 @@ private:
     void begin_epoch(const GroupId&, Group&, const control::proto::GroupKey&, TimePoint now);
     void set_senders(const GroupId&, Group&, const std::vector<Sender>&, TimePoint now);
     void add_receiver(const GroupId&, Group&, const Sender&, TimePoint now);
-    bool claim_found(const GroupId&, const Group&, const Receiver&);
+    bool claim_found(const GroupId&, Group&, const Receiver&);
+    bool may_install(const Group&, const Receiver&) const;
     void install_receiver(const GroupId&, Group&, Receiver&, TimePoint now);
     void receiver_installed(const GroupId&, Receiver&, int error, const std::string& text, TimePoint now);
     void sender_installed(const GroupId&, Group&, int error, const std::string& text, TimePoint now);
@@ -174,11 +190,14 @@ private:
     bool needs_grant(const Group&, TimePoint now) const;
     void register_if_needed(const GroupId&, Group&, TimePoint now);
     void forget_register(Group&);
+    bool needs_renewal(const Group&) const;
+    void renew_if_needed(const GroupId&, Group&, TimePoint now);
+    void forget_renew(Group&);
     void remove(const GroupId&, const Group&, SaDirection, const Sender&, const std::string& reason);
     void remove_sending(const GroupId&, Group&, const std::string& reason);
     void remove_all(const GroupId&, Group&, const std::string& reason);
     void remove_found(const Found&, const std::string& reason);
-    void rebuild(const GroupId&, Group&, TimePoint now);
+    void rebuild(Group&);
     void limit_found(const GroupId&, const Group&, TimePoint now);
     void drop_found_of_unknown_groups(bool complete);
     void follow_membership();
@@ -191,6 +210,8 @@ private:
     std::map<uint64_t, std::pair<GroupId, base::Spi>> tokens_;      // of pending Install
     std::map<base::IpAddress, base::IpAddress> joined_;             // group, our address
     std::vector<Found> found_;                                      // that nobody has claimed yet
+    std::map<GroupId, uint32_t> found_epochs_;                      // the last one with an inbound SA in the switch
+    uint64_t switch_instance_ = 0;                                  // the last one that was up
     std::map<base::Vni, std::set<std::string>> members_;
     std::string own_name_;
     bool switch_up_ = false;

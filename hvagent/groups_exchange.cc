@@ -31,6 +31,8 @@ void Groups::session_up(TimePoint now)
     for (auto& [id, group] : groups_) {
         group.told.reset();
         forget_register(group);
+        forget_renew(group);
+        renew_if_needed(id, group, now);
         register_if_needed(id, group, now);
     }
 }
@@ -41,6 +43,7 @@ void Groups::session_down()
     for (auto& [id, group] : groups_) {
         group.told.reset();
         forget_register(group);
+        forget_renew(group);
     }
 }
 
@@ -99,6 +102,7 @@ void Groups::on_key(const proto::GroupKey& key, TimePoint now)
     group->activate_after = std::min(std::chrono::milliseconds(key.activate_after_ms()), kMaxDelay);
     group->remove_after = std::min(std::chrono::milliseconds(key.remove_after_ms()), kMaxDelay);
     set_senders(id, *group, told.senders, now);
+    renew_if_needed(id, *group, now);
     register_if_needed(id, *group, now);
 }
 
@@ -121,6 +125,7 @@ void Groups::begin_epoch(const GroupId& id, Group& group, const proto::GroupKey&
     forget_register(group);
     group.unnamed_since.reset();
     group.used.clear();
+    group.taken.clear();
     group.epoch = key.epoch();
     group.secret = base::Secret(octets(key.secret()));
     group.cipher = static_cast<esp::Cipher>(key.cipher());
@@ -264,6 +269,74 @@ void Groups::on_grant(uint64_t in_reply_to, const proto::GroupGrant& grant, Time
     group.granted = Outbound{std::move(*sender), group.epoch, {}};
     group.activate_at = now + group.activate_after;
     group.unnamed_since.reset();
+}
+
+// ---- Replay windows ----
+
+bool Groups::needs_renewal(const Group& group) const
+{
+    if (group.epoch == 0 || group.renewed > group.epoch) {
+        return false;       // its key is on the way
+    }
+    return group.fresh_from == 0 || std::ranges::any_of(group.receivers, [&](const auto& entry) {
+               const Receiver& receiver = entry.second;
+               return receiver.epoch == group.epoch && !receiver.installed && receiver.token == 0 && !may_install(group, receiver);
+           });
+}
+
+void Groups::renew_if_needed(const GroupId& id, Group& group, TimePoint now)
+{
+    if (!session_up_ || !switch_up_ || group.renewing || group.renew_at || !needs_renewal(group)) {
+        return;
+    }
+    group.renewing = true;
+    group.renew_id = 0;
+    group.renew_at = now + kRenewTimeout;
+    if (!group.registering) {
+        group.register_at = std::max(group.register_at.value_or(now), now + kRenewGrace);
+    }
+    note(id, "asks for another epoch, as the switch has no replay windows of epoch " + std::to_string(group.epoch) + " (any more)");
+    actions_.push_back(Renew{id});
+}
+
+void Groups::forget_renew(Group& group)
+{
+    group.renewing = false;
+    group.renew_id = 0;
+    group.renew_at.reset();
+}
+
+void Groups::renew_sent(const GroupId& id, uint64_t request_id)
+{
+    if (Group* group = find(id); group && group->renewing) {
+        group->renew_id = request_id;
+    }
+}
+
+void Groups::on_renewed(uint64_t in_reply_to, const proto::GroupRenewed& renewed, TimePoint now)
+{
+    const GroupId id = group_of(renewed.vni(), renewed.group());
+    Group* group = find(id);
+    if (!group || in_reply_to == 0 || group->renew_id != in_reply_to) {
+        return;     // of a network, start of the switch or time-out ago
+    }
+    forget_renew(*group);
+    if (!renewed.accepted()) {
+        group->error = "the NVA refuses another epoch: " + renewed.reason().substr(0, 256);
+        refuse(id, group->error);
+        group->renew_at = now + kRefusedRetry;
+        return;
+    }
+    group->fresh_from = group->renewed = renewed.epoch();
+    if (renewed.epoch() <= group->epoch && !group->registering) {
+        group->register_at.reset();
+        register_if_needed(id, *group, now);
+    }
+    for (auto& [spi, receiver] : group->receivers) {
+        if (receiver.epoch == group->epoch && !receiver.installed && receiver.token == 0) {
+            install_receiver(id, *group, receiver, now);
+        }
+    }
 }
 
 }  // namespace nvo3::agent

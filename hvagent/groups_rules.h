@@ -24,6 +24,11 @@ inline constexpr uint64_t kHardPackets = (uint64_t{1} << 32) - 1;
 inline constexpr uint32_t kHardSeconds = 49 * 3600;
 
 inline constexpr auto kGrantTimeout = 10s;
+// A sender id of an epoch that is about to end is worth nothing, and told to all: so long
+// the next one is waited for.
+inline constexpr auto kRenewGrace = 1s;
+// The NVA may hold a request back for ten seconds.
+inline constexpr auto kRenewTimeout = 15s;
 inline constexpr auto kRefusedRetry = 30s;
 inline constexpr auto kInstallRetry = 5s;
 // A list of senders may have left the NVA before our grant did.

@@ -356,6 +356,10 @@ void NvaClient::on_message(Session& session, const Envelope& message)
         flush_directory();
         handler_.on_group_grant(message.in_reply_to(), message.group_grant());
         break;
+    case Envelope::kGroupRenewed:
+        flush_directory();
+        handler_.on_group_renewed(message.in_reply_to(), message.group_renewed());
+        break;
     default:
         break;
     }

@@ -38,6 +38,7 @@ public:
     // About groups of networks that the directory has.
     virtual void on_group_key(const control::proto::GroupKey&) = 0;
     virtual void on_group_grant(uint64_t in_reply_to, const control::proto::GroupGrant&) = 0;
+    virtual void on_group_renewed(uint64_t in_reply_to, const control::proto::GroupRenewed&) = 0;
     // The state that commands show has changed, or an announcement was refused.
     virtual void on_nva_status() = 0;
 };

@@ -70,7 +70,7 @@ std::string Overlay::own_name() const
 void Overlay::switch_up(const std::vector<esp::msg::SaRecord>& live, uint64_t switch_instance)
 {
     client_.switch_restarted(switch_instance);
-    groups_.switch_up(live, host_.clock().now());
+    groups_.switch_up(live, switch_instance, host_.clock().now());
     // What was found may be of groups that are known not to be ours.
     groups_.configure(*directory(), own_name(), host_.clock().now(), is_complete());
     pump();
@@ -134,6 +134,12 @@ void Overlay::on_group_grant(uint64_t in_reply_to, const control::proto::GroupGr
     pump();
 }
 
+void Overlay::on_group_renewed(uint64_t in_reply_to, const control::proto::GroupRenewed& renewed)
+{
+    groups_.on_renewed(in_reply_to, renewed, host_.clock().now());
+    pump();
+}
+
 // ---- What groups want ----
 
 void Overlay::pump()
@@ -181,6 +187,18 @@ void Overlay::perform(Groups::Register& what)
     // Without an answer it is asked again.
     if (auto sent = client_.send(std::move(message))) {
         groups_.register_sent(what.group, *sent);
+    }
+}
+
+void Overlay::perform(Groups::Renew& what)
+{
+    control::Envelope message;
+    auto& request = *message.mutable_group_renew();
+    request.set_vni(what.group.vni.value);
+    request.set_group(what.group.address.wire().data(), what.group.address.wire().size());
+    // Without an answer it is asked again.
+    if (auto sent = client_.send(std::move(message))) {
+        groups_.renew_sent(what.group, *sent);
     }
 }
 

@@ -58,6 +58,7 @@ public:
     void on_nva_down() override;
     void on_group_key(const control::proto::GroupKey&) override;
     void on_group_grant(uint64_t in_reply_to, const control::proto::GroupGrant&) override;
+    void on_group_renewed(uint64_t in_reply_to, const control::proto::GroupRenewed&) override;
     void on_nva_status() override { on_change_(); }
 
 private:
@@ -67,6 +68,7 @@ private:
     void perform(Groups::Install&);
     void perform(Groups::Remove&);
     void perform(Groups::Register&);
+    void perform(Groups::Renew&);
     void perform(Groups::Join&);
     void perform(Groups::Leave&);
     void perform(Groups::Refused&);

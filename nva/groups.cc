@@ -110,6 +110,9 @@ void Groups::apply(std::shared_ptr<const StoreView> view)
 void Groups::update(const Key& key, State& state, std::shared_ptr<const Vn> vn)
 {
     const Group& group = vn->groups.at(key.address);
+    if (state.vn && state.vn->groups.at(key.address).epoch != group.epoch) {
+        state.began = clock_.now();
+    }
     bool same = state.vn && state.settings == store_->settings && (state.vn == vn || same_for_members(*state.vn, *vn, key.address));
     if (!same) {
         state.version = ++counter_;
@@ -134,6 +137,9 @@ void Groups::present(const std::string& nve, bool here)
         poll();
     } else {
         present_.erase(nve);
+        for (auto& [key, state] : groups_) {
+            state.waiting.erase(nve);
+        }
     }
 }
 
@@ -142,30 +148,35 @@ void Groups::poll()
     if (!enabled() || !store_) {
         return;
     }
-    for (const auto& [key, state] : groups_) {
+    for (auto& [key, state] : groups_) {
         if (!busy_.contains(key)) {
-            act(key, *state.vn, state.vn->groups.at(key.address));
+            act(key, state);
         }
     }
 }
 
 // What the store calls for, if anything.
-void Groups::act(const Key& key, const Vn& vn, const Group& group)
+void Groups::act(const Key& key, State& state)
 {
+    const Vn& vn = *state.vn;
+    const Group& group = vn.groups.at(key.address);
     if (group.epoch == 0 || group.nonce_unreadable) {
         if (!vn.members.empty()) {
-            start_epoch(key, vn, group, group.epoch == 0 ? "the group is new" : "its nonce cannot be read");
+            start_epoch(key, state, group.epoch == 0 ? "the group is new" : "its nonce cannot be read");
         }
         return;
     }
     for (const std::string& name : group.told) {
         if (!vn.members.contains(name)) {
-            return start_epoch(key, vn, group, "'" + name + "' is no member any more");
+            return start_epoch(key, state, "'" + name + "' is no member any more");
         }
     }
     int64_t now = std::chrono::duration_cast<std::chrono::milliseconds>(clock_.wall().time_since_epoch()).count();
     if (now - group.started >= static_cast<int64_t>(store_->settings.group_rekey_seconds) * 1000 && !vn.members.empty()) {
-        return start_epoch(key, vn, group, "its time is over");
+        return start_epoch(key, state, "its time is over");
+    }
+    if (const std::string* nve = due_renewal(state)) {
+        return start_epoch(key, state, "'" + *nve + "' has lost its replay windows");
     }
     AddTold change{key.vni, key.address, group.epoch, {}};
     for (const auto& [name, addresses] : vn.members) {
@@ -183,8 +194,23 @@ void Groups::act(const Key& key, const Vn& vn, const Group& group)
     }
 }
 
-void Groups::start_epoch(const Key& key, const Vn& vn, const Group& group, const std::string& reason)
+// Who waits for a new epoch that may begin now; null: nobody.
+const std::string* Groups::due_renewal(State& state) const
 {
+    const auto now = clock_.now();
+    std::erase_if(state.renewed, [&](const auto& entry) { return now - entry.second >= kRenewGapOfNve; });
+    if (state.began && now - *state.began < kRenewGap) {
+        return nullptr;
+    }
+    auto it = std::ranges::find_if(state.waiting, [&](const auto& entry) { return entry.second.due <= now; });
+    return it == state.waiting.end() ? nullptr : &it->first;
+}
+
+// Whatever the reason, it is what all who wait have asked for: it is not begun yet.
+void Groups::start_epoch(const Key& key, State& state, const std::string& reason)
+{
+    const Vn& vn = *state.vn;
+    const Group& group = vn.groups.at(key.address);
     StartEpoch change{key.vni, key.address, group.epoch, next_epoch(group.epoch, clock_.wall()), {}, 0, {}};
     fill_random(change.nonce.data(), change.nonce.size());
     change.started = std::chrono::duration_cast<std::chrono::milliseconds>(clock_.wall().time_since_epoch()).count();
@@ -192,22 +218,45 @@ void Groups::start_epoch(const Key& key, const Vn& vn, const Group& group, const
         change.told.push_back(name);
     }
     busy_.insert(key);
-    auto epoch = static_cast<uint64_t>(change.epoch);
-    writer_.submit(0, std::move(change), [this, key, alive = alive_, epoch, reason](const base::Status& status) {
+    auto epoch = static_cast<uint32_t>(change.epoch);
+    auto waiting = std::make_shared<std::map<std::string, Waiting>>(std::exchange(state.waiting, {}));
+    writer_.submit(0, std::move(change), [this, key, alive = alive_, epoch, reason, waiting](const base::Status& status) {
         if (!*alive) {
             return;
         }
         busy_.erase(key);
-        if (status) {   // else another NVA has started it, or the store is away
-            base::log(LogLevel::info, kModule, "group " + key.address.to_string() + " of network " + to_string(key.vni) + ": epoch " +
-                                                   std::to_string(epoch) + ", as " + reason);
-            control::AuditEvent event{AuditKind::config_changed, "", {}, "new epoch of a group: " + reason};
-            event.vni = key.vni;
-            event.text = {{"group", key.address.to_string()}};
-            event.numbers = {{"epoch", epoch}};
-            audit_.write(event);
+        if (status) {
+            return epoch_started(key, epoch, reason, std::move(*waiting));
+        }
+        // Another NVA has started one, maybe before it was asked for here; or the store is away.
+        if (auto it = groups_.find(key); it != groups_.end()) {
+            std::erase_if(*waiting, [&](const auto& entry) { return !present_.contains(entry.first); });
+            it->second.waiting.merge(*waiting);
         }
     });
+}
+
+void Groups::epoch_started(const Key& key, uint32_t epoch, const std::string& reason, std::map<std::string, Waiting> waiting)
+{
+    base::log(LogLevel::info, kModule,
+              "group " + key.address.to_string() + " of network " + to_string(key.vni) + ": epoch " + std::to_string(epoch) + ", as " + reason);
+    control::AuditEvent event{AuditKind::config_changed, "", {}, "new epoch of a group: " + reason};
+    event.vni = key.vni;
+    event.text = {{"group", key.address.to_string()}};
+    event.numbers = {{"epoch", epoch}};
+    audit_.write(event);
+    control::proto::GroupRenewed answer;
+    answer.set_accepted(true);
+    answer.set_vni(key.vni.value);
+    answer.set_group(octets(key.address.wire()));
+    answer.set_epoch(epoch);
+    auto it = groups_.find(key);
+    for (const auto& [nve, one] : waiting) {
+        if (it != groups_.end()) {
+            it->second.renewed[nve] = clock_.now();
+        }
+        one.renewed(answer);
+    }
 }
 
 std::vector<Envelope> Groups::next(Subscriber& subscriber, const std::string& nve, const Directory& directory,
@@ -325,6 +374,37 @@ void Groups::try_enrol(uint64_t owner, PutSender change, control::proto::GroupGr
                    });
 }
 
+void Groups::renew(const std::string& nve, const control::proto::GroupRenew& request, Renewed renewed)
+{
+    Key key{base::Vni(request.vni()),
+            base::IpAddress::from_bytes({reinterpret_cast<const uint8_t*>(request.group().data()), request.group().size()})};
+    auto it = groups_.find(key);
+    if (!enabled() || it == groups_.end() || !it->second.vn->members.contains(nve)) {
+        control::proto::GroupRenewed answer;
+        answer.set_vni(request.vni());
+        answer.set_group(request.group());
+        answer.set_reason(!enabled()             ? "this NVA has no group key (--group-key): groups are off"
+                          : it == groups_.end()  ? "the network has no group " + key.address.to_string()
+                                                 : "'" + nve + "' does not serve this network");
+        return renewed(answer);
+    }
+    State& state = it->second;
+    const auto now = clock_.now();
+    TimePoint due = now;
+    if (auto last = state.renewed.find(nve); last != state.renewed.end() && now - last->second < kRenewGapOfNve) {
+        due = last->second + kRenewGapOfNve;
+        state.postponed++;
+        control::AuditEvent event{AuditKind::refused, nve, {}, "asks for new epochs of a group too often: the next one begins later"};
+        event.vni = key.vni;
+        event.text = {{"group", key.address.to_string()}, {"message", "GroupRenew"}};
+        audit_.write(event);
+    }
+    state.waiting[nve] = {due, std::move(renewed)};    // the later request counts
+    if (!busy_.contains(key)) {
+        act(key, state);
+    }
+}
+
 std::vector<GroupView> Groups::view() const
 {
     std::vector<GroupView> list;
@@ -332,7 +412,7 @@ std::vector<GroupView> Groups::view() const
     for (const auto& [key, state] : groups_) {
         const Group& group = state.vn->groups.at(key.address);
         list.push_back({key.vni, state.vn->name, key.address, group.epoch, group.epoch == 0 ? 0 : std::max<int64_t>(0, (now - group.started) / 1000),
-                        state.vn->members.size(), group.told.size(), group.senders.size()});
+                        state.vn->members.size(), group.told.size(), group.senders.size(), state.waiting.size(), state.postponed});
     }
     return list;
 }

@@ -441,6 +441,7 @@ void Service::on_message(Session& session, const control::Envelope& message)
         return pump(*client);
     case control::Envelope::kMappingAnnounce: return on_announce(*client, message);
     case control::Envelope::kGroupRegister: return on_register(*client, message);
+    case control::Envelope::kGroupRenew: return on_renew(*client, message);
     default: return;    // a Hello: the NVE asks for its groups again by itself
     }
 }

@@ -106,6 +106,7 @@ private:
     void refuse(Client&, const control::Envelope&, const std::string& reason);
     void on_announce(Client&, const control::Envelope&);
     void on_register(Client&, const control::Envelope&);
+    void on_renew(Client&, const control::Envelope&);
     void written(uint64_t client, uint64_t request, const PutMapping&, bool withdraw, const base::Status&);
     std::string mapping_limit(const Client&, const Vn&, const base::MacAddress&) const;
     void reply(Client&, uint64_t request, bool accepted, const std::string& reason);

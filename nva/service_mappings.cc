@@ -65,6 +65,15 @@ void Service::refuse(Client& client, const Envelope& message, const std::string&
         grant.set_group(message.group_register().group());
         grant.set_epoch(message.group_register().epoch());
         send(client, std::move(answer));
+    } else if (message.body_case() == Envelope::kGroupRenew) {
+        vni = base::Vni(message.group_renew().vni());
+        Envelope answer;
+        answer.set_in_reply_to(message.request_id());
+        auto& renewed = *answer.mutable_group_renewed();
+        renewed.set_reason(reason.substr(0, 256));
+        renewed.set_vni(message.group_renew().vni());
+        renewed.set_group(message.group_renew().group());
+        send(client, std::move(answer));
     } else {
         vni = base::Vni(message.mapping_announce().vni());
         client.mappings.refused++;
@@ -175,6 +184,23 @@ void Service::on_register(Client& client, const Envelope& message)
                       *answer.mutable_group_grant() = grant;
                       send(*client, std::move(answer));
                   });
+}
+
+void Service::on_renew(Client& client, const Envelope& message)
+{
+    groups_.renew(client.name, message.group_renew(), [this, alive = alive_, id = client.id, message](const control::proto::GroupRenewed& renewed) {
+        Client* client = *alive ? find(id) : nullptr;
+        if (!client) {
+            return;
+        }
+        if (!renewed.accepted()) {
+            return refuse(*client, message, renewed.reason());
+        }
+        Envelope answer;
+        answer.set_in_reply_to(message.request_id());
+        *answer.mutable_group_renewed() = renewed;
+        send(*client, std::move(answer));
+    });
 }
 
 }  // namespace nvo3::nva

@@ -195,9 +195,13 @@ std::string show_groups(const ServiceView& view, bool as_json)
                         {"age_seconds", group.age_seconds},
                         {"members", group.members},
                         {"told", group.told},
-                        {"senders", group.senders}});
+                        {"senders", group.senders},
+                        {"waiting", group.waiting},
+                        {"postponed", group.postponed}});
         out << group.address.to_string() << " of " << group.vn << ": epoch " << group.epoch << " for " << group.age_seconds << " s, "
-            << group.members << " members, " << group.told << " told, " << group.senders << " senders\n";
+            << group.members << " members, " << group.told << " told, " << group.senders << " senders"
+            << (group.waiting ? ", " + std::to_string(group.waiting) + " wait for the next epoch" : "")
+            << (group.postponed ? ", " + std::to_string(group.postponed) + " requests for one postponed" : "") << "\n";
     }
     if (as_json) {
         return dump({{"enabled", view.groups_enabled}, {"groups", list}});

@@ -50,6 +50,8 @@ struct GroupView {
     uint32_t epoch = 0;
     int64_t age_seconds = 0;            // of the epoch
     size_t members = 0, told = 0, senders = 0;
+    size_t waiting = 0;                 // members that have asked for another epoch
+    uint64_t postponed = 0;             // requests for another epoch that came too often
 };
 
 struct ServiceView {

@@ -33,6 +33,7 @@ constexpr Row kRows[] = {
     {Role::nva, Role::nve, kNone, Envelope::kDirectoryRequest, Rule::allow},
     {Role::nva, Role::nve, kNone, Envelope::kMappingAnnounce, Rule::allow_for_vn},
     {Role::nva, Role::nve, kNone, Envelope::kGroupRegister, Rule::allow_for_vn},
+    {Role::nva, Role::nve, kNone, Envelope::kGroupRenew, Rule::allow_for_vn},
     // The NVA is who says which networks an NVE serves.
     {Role::nve, Role::nva, kNone, Envelope::kVnUpdate, Rule::allow},
     {Role::nve, Role::nva, kNone, Envelope::kVnGone, Rule::allow},
@@ -40,6 +41,7 @@ constexpr Row kRows[] = {
     {Role::nve, Role::nva, kNone, Envelope::kMappingResult, Rule::allow},
     {Role::nve, Role::nva, kNone, Envelope::kGroupGrant, Rule::allow},
     {Role::nve, Role::nva, kNone, Envelope::kGroupKey, Rule::allow},
+    {Role::nve, Role::nva, kNone, Envelope::kGroupRenewed, Rule::allow},
 
     // Whether the hypervisor may connect to the network is what it asks.
     {Role::nve, Role::hypervisor, kControl, Envelope::kVnConnect, Rule::allow},
@@ -109,6 +111,7 @@ network_of(const Envelope& envelope)
     case Envelope::kMappingAnnounce:
         return Network{base::Vni(envelope.mapping_announce().vni()), {}};
     case Envelope::kGroupRegister: return Network{base::Vni(envelope.group_register().vni()), {}};
+    case Envelope::kGroupRenew: return Network{base::Vni(envelope.group_renew().vni()), {}};
     case Envelope::kTsiRequest: return Network{base::Vni(envelope.tsi_request().vni()), {}};
     default: return {};
     }

@@ -190,6 +190,9 @@ check_body(const Envelope& envelope)
     case Envelope::kGroupGrant:
         return check_message(envelope.group_grant(), envelope.in_reply_to());
     case Envelope::kGroupKey: return check_message(envelope.group_key());
+    case Envelope::kGroupRenew: return check_message(envelope.group_renew());
+    case Envelope::kGroupRenewed:
+        return check_message(envelope.group_renewed(), envelope.in_reply_to());
     case Envelope::kVnConnect: return check_message(envelope.vn_connect());
     case Envelope::kVnConnectResult:
         return check_message(envelope.vn_connect_result(), envelope.in_reply_to());
@@ -254,6 +257,8 @@ message_name(Envelope::BodyCase message) noexcept
     case Envelope::kGroupRegister: return "GroupRegister";
     case Envelope::kGroupGrant: return "GroupGrant";
     case Envelope::kGroupKey: return "GroupKey";
+    case Envelope::kGroupRenew: return "GroupRenew";
+    case Envelope::kGroupRenewed: return "GroupRenewed";
     case Envelope::kVnConnect: return "VnConnect";
     case Envelope::kVnConnectResult: return "VnConnectResult";
     case Envelope::kVnDisconnect: return "VnDisconnect";

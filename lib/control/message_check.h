@@ -44,6 +44,8 @@ base::Status check_message(const proto::VnGone& gone);
 base::Status check_message(const proto::MappingAnnounce& announce);
 base::Status check_message(const proto::MappingResult& result, uint64_t in_reply_to);
 base::Status check_message(const proto::GroupRegister& request);
+base::Status check_message(const proto::GroupRenew& request);
+base::Status check_message(const proto::GroupRenewed& renewed, uint64_t in_reply_to);
 base::Status check_message(const proto::GroupGrant& grant, uint64_t in_reply_to);
 base::Status check_message(const proto::GroupKey& key);
 

@@ -215,6 +215,30 @@ check_message(const proto::GroupGrant& grant, uint64_t in_reply_to)
 }
 
 base::Status
+check_message(const proto::GroupRenew& request)
+{
+    return check_group(request.vni(), request.group(), "a GroupRenew");
+}
+
+base::Status
+check_message(const proto::GroupRenewed& renewed, uint64_t in_reply_to)
+{
+    if (in_reply_to == 0) {
+        return malformed("a GroupRenewed that answers nothing");
+    }
+    if (base::Status status = check_group(renewed.vni(), renewed.group(), "a GroupRenewed");
+        !status.ok()) {
+        return status;
+    }
+    if (base::Status status = check_reason(renewed.reason(), "a GroupRenewed"); !status.ok()) {
+        return status;
+    }
+    return (renewed.epoch() != 0) == renewed.accepted()
+               ? base::Status{}
+               : malformed("a GroupRenewed that accepts without an epoch, or refuses with one");
+}
+
+base::Status
 check_message(const proto::GroupKey& key)
 {
     if (base::Status status = check_group(key.vni(), key.group(), "a GroupKey"); !status.ok()) {

@@ -75,7 +75,7 @@ public:
     // and Close.  A Hello only with a new switch_instance (see peer_hello()).
     virtual void on_message(Session& session, const Envelope& message) = 0;
     // A message about a network that vn_allowed() denied.  It must not be
-    // adopted; an SaOffer, MappingAnnounce, GroupRegister or TsiRequest may be
+    // adopted; an SaOffer, MappingAnnounce, GroupRegister, GroupRenew or TsiRequest may be
     // answered with a refusal.
     virtual void on_vn_refused(Session& session, const Envelope& message) = 0;
     // The send queue was more than a quarter full and is so no longer: writable()

@@ -280,6 +280,43 @@ def test_switch_restart(lab):
     assert reach(lab.vms["vm6"], lab.vms["vm7"])
 
 
+@pytest.mark.requirement(11, 14)
+@pytest.mark.parametrize("what", [("ovs-vswitchd",), ("ovs-vswitchd", "hvagent")], ids=["switch", "switch and agent"])
+def test_group_packets_are_not_taken_again_after_a_restart(lab, what):
+    """Replay windows go with a switch: what was captured before is refused from its first moment on, and a new epoch makes all work again."""
+    settle(lab)
+    vm1, vm2, hv2 = lab.vms["vm1"], lab.vms["vm2"], lab.hosts["hv2"]
+    words = b"heard once"
+    with lab.capture() as capture, Capture(vm2.ns, "eth0", lab.directory / "once.pcap") as heard:
+        wire.inject(vm1.ns, "eth0", [broadcast(vm1, words)] * 3)
+        wait_until(lambda: sum(words in f for f in heard.frames()) == 3, "vm2 hears the broadcasts", timeout=5)
+    old = [f for f in capture.frames() if wire.is_esp(f, "172.31.0.1", "239.31.0.1")]
+    assert len(old) >= 3
+    before = epochs(hv2)
+    for daemon in what:
+        hv2.kill(daemon)
+
+    def renewed():
+        wire.inject(lab.underlay_ns, "underlay", old)
+        return connected_nva(lab, hv2) and all(epoch > before[group] for group, epoch in epochs(hv2).items()) and len(epochs(hv2)) == len(before)
+
+    with Capture(vm2.ns, "eth0", lab.directory / "again.pcap") as heard:
+        for daemon in what:
+            hv2.start(daemon)
+        wait_until(renewed, "hv2's groups have another epoch", timeout=15, interval=0)
+        dropped = hv2.drops()["unknown_spi"]
+        wire.inject(lab.underlay_ns, "underlay", old)
+        wait_until(lambda: hv2.drops()["unknown_spi"] >= dropped + len(old), "hv2 refuses the captured packets", timeout=5)
+        assert not any(words in f for f in heard.frames())
+        fresh = b"and so it goes on"
+
+        def goes_on():
+            wire.inject(vm1.ns, "eth0", [broadcast(vm1, fresh)])
+            return any(fresh in f for f in heard.frames())
+        wait_until(goes_on, "hv2 hears broadcasts again", timeout=5)
+    assert hv2.drops()["replayed"] == 0, "none of it had a window to be in"
+
+
 def test_foreign_flows_stay(lab):
     """Whoever else programs the bridge is left alone, and so is its cookie."""
     settle(lab)

@@ -134,6 +134,17 @@ of(Envelope::BodyCase kind, uint32_t vni = 5001)
         envelope.mutable_group_key()->set_cipher(1);
         fill(envelope.mutable_group_key()->add_senders(), kHost4);
         break;
+    case Envelope::kGroupRenew:
+        envelope.mutable_group_renew()->set_vni(vni);
+        envelope.mutable_group_renew()->set_group(kGroup6);
+        break;
+    case Envelope::kGroupRenewed:
+        envelope.set_in_reply_to(1);
+        envelope.mutable_group_renewed()->set_accepted(true);
+        envelope.mutable_group_renewed()->set_vni(vni);
+        envelope.mutable_group_renewed()->set_group(kGroup4);
+        envelope.mutable_group_renewed()->set_epoch(1);
+        break;
     case Envelope::kVnConnect: envelope.mutable_vn_connect()->set_vn("blue"); break;
     case Envelope::kVnConnectResult:
         envelope.set_in_reply_to(1);
@@ -185,6 +196,7 @@ constexpr Envelope::BodyCase kAll[] = {
     Envelope::kDirectoryRequest, Envelope::kVnUpdate, Envelope::kVnGone, Envelope::kDirectoryReady,
     Envelope::kMappingAnnounce, Envelope::kMappingResult,
     Envelope::kGroupRegister, Envelope::kGroupGrant, Envelope::kGroupKey,
+    Envelope::kGroupRenew, Envelope::kGroupRenewed,
     Envelope::kVnConnect, Envelope::kVnConnectResult, Envelope::kVnDisconnect,
     Envelope::kTsiRequest, Envelope::kTsiResult, Envelope::kTsiRemoved,
     Envelope::kTsiQuery, Envelope::kTsiReport, Envelope::kTsiSyncDone, Envelope::kSlowDown,
@@ -208,12 +220,14 @@ constexpr Way kWays[] = {
     {Role::nva, Role::nve, Envelope::kDirectoryRequest, Decision::allowed},
     {Role::nva, Role::nve, Envelope::kMappingAnnounce, Decision::refused_vn},
     {Role::nva, Role::nve, Envelope::kGroupRegister, Decision::refused_vn},
+    {Role::nva, Role::nve, Envelope::kGroupRenew, Decision::refused_vn},
     {Role::nve, Role::nva, Envelope::kVnUpdate, Decision::allowed},
     {Role::nve, Role::nva, Envelope::kVnGone, Decision::allowed},
     {Role::nve, Role::nva, Envelope::kDirectoryReady, Decision::allowed},
     {Role::nve, Role::nva, Envelope::kMappingResult, Decision::allowed},
     {Role::nve, Role::nva, Envelope::kGroupGrant, Decision::allowed},
     {Role::nve, Role::nva, Envelope::kGroupKey, Decision::allowed},
+    {Role::nve, Role::nva, Envelope::kGroupRenewed, Decision::allowed},
     {Role::nve, Role::hypervisor, Envelope::kVnConnect, Decision::allowed, kControl},
     {Role::nve, Role::hypervisor, Envelope::kVnDisconnect, Decision::allowed, kControl},
     {Role::nve, Role::hypervisor, Envelope::kTsiRequest, Decision::refused_vn, kControl},
@@ -456,6 +470,14 @@ TEST(ParseEnvelope, GroupsOutOfRange)
         {"grant sender multicast", [] { auto e = of(Envelope::kGroupGrant); auto& m = *e.mutable_group_grant(); m.mutable_sender()->set_address(kGroup6); return e; }},
         {"grant sender id", [] { auto e = of(Envelope::kGroupGrant); auto& m = *e.mutable_group_grant(); m.mutable_sender()->set_sender_id(std::string(15, 'i')); return e; }},
         {"grant sender SPI of a pair", [] { auto e = of(Envelope::kGroupGrant); auto& m = *e.mutable_group_grant(); m.mutable_sender()->set_spi(0x7fffffff); return e; }},
+        {"renew VNI", [] { auto e = of(Envelope::kGroupRenew); auto& m = *e.mutable_group_renew(); m.set_vni(1 << 24); return e; }},
+        {"renew unicast", [] { auto e = of(Envelope::kGroupRenew); auto& m = *e.mutable_group_renew(); m.set_group(kHost6); return e; }},
+        {"renewed to nothing", [] { auto e = of(Envelope::kGroupRenewed); e.clear_in_reply_to(); return e; }},
+        {"renewed VNI", [] { auto e = of(Envelope::kGroupRenewed); auto& m = *e.mutable_group_renewed(); m.set_vni(1 << 24); return e; }},
+        {"renewed group", [] { auto e = of(Envelope::kGroupRenewed); auto& m = *e.mutable_group_renewed(); m.clear_group(); return e; }},
+        {"renewed reason", [] { auto e = of(Envelope::kGroupRenewed); auto& m = *e.mutable_group_renewed(); m.set_reason(long_text); return e; }},
+        {"renewed without epoch", [] { auto e = of(Envelope::kGroupRenewed); auto& m = *e.mutable_group_renewed(); m.clear_epoch(); return e; }},
+        {"renewed refuses with an epoch", [] { auto e = of(Envelope::kGroupRenewed); auto& m = *e.mutable_group_renewed(); m.set_accepted(false); return e; }},
         {"key VNI", [] { auto e = of(Envelope::kGroupKey); auto& m = *e.mutable_group_key(); m.set_vni(1 << 24); return e; }},
         {"key group", [] { auto e = of(Envelope::kGroupKey); auto& m = *e.mutable_group_key(); m.set_group(kHost4); return e; }},
         {"key epoch 0", [] { auto e = of(Envelope::kGroupKey); auto& m = *e.mutable_group_key(); m.clear_epoch(); return e; }},
@@ -535,6 +557,7 @@ TEST(ParseEnvelope, AtTheLimits)
         {"VNI 0", [] { auto e = of(Envelope::kMappingAnnounce); auto& m = *e.mutable_mapping_announce(); m.set_vni(0); return e; }},
         {"VNI 2^24 - 1", [] { auto e = of(Envelope::kMappingAnnounce); auto& m = *e.mutable_mapping_announce(); m.set_vni(0xffffff); return e; }},
         {"refusal", [] { auto e = of(Envelope::kGroupGrant); auto& m = *e.mutable_group_grant(); m.set_accepted(false); m.clear_sender(); m.clear_epoch(); m.set_reason(std::string(256, 'x')); return e; }},
+        {"no epoch", [] { auto e = of(Envelope::kGroupRenewed); auto& m = *e.mutable_group_renewed(); m.set_accepted(false); m.clear_epoch(); m.set_reason(std::string(256, 'x')); return e; }},
         {"no senders", [] { auto e = of(Envelope::kGroupKey); auto& m = *e.mutable_group_key(); m.clear_senders(); return e; }},
         {"connect refused", [] { auto e = of(Envelope::kVnConnectResult); e.mutable_vn_connect_result()->Clear(); e.mutable_vn_connect_result()->set_reason(std::string(256, 'x')); return e; }},
         {"request any address", [] { auto e = of(Envelope::kTsiRequest); e.mutable_tsi_request()->clear_addresses(); return e; }},

@@ -272,6 +272,10 @@ protected:
         keys_.push_back(key.epoch());
     }
     void on_group_grant(uint64_t in_reply_to, const proto::GroupGrant&) override { grants_.push_back(in_reply_to); }
+    void on_group_renewed(uint64_t in_reply_to, const proto::GroupRenewed& renewed) override
+    {
+        renewed_.emplace_back(in_reply_to, renewed.epoch());
+    }
     void on_nva_status() override {}
 
     boost::asio::io_context io_;
@@ -289,6 +293,7 @@ protected:
     size_t directories_ = 0, ups_ = 0, downs_ = 0;
     std::vector<uint32_t> keys_;
     std::vector<uint64_t> grants_;
+    std::vector<std::pair<uint64_t, uint32_t>> renewed_;
 };
 
 TEST_F(NvaClientTest, AsksAndKeepsWhatItIsTold)
@@ -500,6 +505,15 @@ TEST_F(NvaClientTest, GroupMessagesGoOn)
     nva_->send(std::move(grant));
     ASSERT_TRUE(run_until([&] { return !grants_.empty(); }));
     EXPECT_EQ(grants_[0], *sent);
+    Envelope renewed;
+    renewed.set_in_reply_to(*sent);
+    renewed.mutable_group_renewed()->set_accepted(true);
+    renewed.mutable_group_renewed()->set_vni(5);
+    renewed.mutable_group_renewed()->set_group(std::string("\xef\x01\x01\x01", 4));
+    renewed.mutable_group_renewed()->set_epoch(10);
+    nva_->send(std::move(renewed));
+    ASSERT_TRUE(run_until([&] { return !renewed_.empty(); }));
+    EXPECT_EQ(renewed_[0], std::pair(*sent, 10u));
 }
 
 // ---- Interfaces ----

@@ -88,6 +88,12 @@ public:
         });
         done.get_future().wait();
     }
+    uint32_t epoch()
+    {
+        uint32_t epoch = 0;
+        run([&] { epoch = store_.epoch; });
+        return epoch;
+    }
     // 'name' leaves: it is told so, the others too, and a new epoch begins.
     void leave(const std::string& name)
     {
@@ -147,6 +153,20 @@ public:
             grant.set_group(octets(kGroup.wire()));
             grant.set_epoch(store_.epoch);
             *grant.mutable_sender() = sender;
+            (void)session.send(std::move(answer));
+            for (auto& one : sessions_) {
+                tell_key(*one);
+            }
+        } else if (message.has_group_renew()) {
+            store_.epoch++;
+            store_.senders.clear();
+            Envelope answer;
+            answer.set_in_reply_to(message.request_id());
+            auto& renewed = *answer.mutable_group_renewed();
+            renewed.set_accepted(true);
+            renewed.set_vni(kVni.value);
+            renewed.set_group(octets(kGroup.wire()));
+            renewed.set_epoch(store_.epoch);
             (void)session.send(std::move(answer));
             for (auto& one : sessions_) {
                 tell_key(*one);
@@ -334,9 +354,25 @@ TEST_F(OverlayTest, MemberThatLeavesLosesAllOnBothSides)
     // The one that stays sends in the new epoch.
     EXPECT_TRUE(await([&] {
         auto out = a().sw->sas(SaDirection::outbound);
-        return out.size() == 1 && out[0].generation == 2;
+        return out.size() == 1 && out[0].generation == nva_->epoch();
     })) << describe(a());
     EXPECT_TRUE(await([&] { return b().agent->networks()->directory->vns.empty(); }));
+}
+
+TEST_F(OverlayTest, RestartedSwitchIsGivenNoFormerKeyOfAGroup)
+{
+    begin();
+    const uint32_t before = nva_->epoch();
+    auto former = b().sw->sas();
+    b().sw.reset();
+    b().sw = std::make_unique<FakeSwitch>(b().socket);
+    std::atomic<bool> again{false};
+    b().sw->on_install([&](const FakeSwitch::Sa& sa) {
+        again = again || std::ranges::any_of(former, [&](const auto& old) { return !old.group.is_unspecified() && old.spi == sa.spi && old.key == sa.key; });
+    });
+    ASSERT_TRUE(await([&] { return a().all() && b().all() && nva_->epoch() == before + 1; })) << describe(a()) << describe(b());
+    b().sw->on_install({});
+    EXPECT_FALSE(again);
 }
 
 TEST_F(OverlayTest, NvaAwayChangesNothing)

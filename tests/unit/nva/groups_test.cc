@@ -103,6 +103,24 @@ protected:
         return answer;
     }
 
+    // Asks for another epoch; the answer's epoch comes into 'answers'.
+    void renew(OneNva& at, const std::string& nve, const std::string& group = "239.1.1.1", uint32_t vni = kRed)
+    {
+        control::proto::GroupRenew request;
+        request.set_vni(vni);
+        request.set_group(octets(ip(group)));
+        at.groups.renew(nve, request, [this, nve](const auto& answer) {
+            Envelope message;
+            message.set_request_id(1);
+            message.set_in_reply_to(1);
+            *message.mutable_group_renewed() = answer;
+            EXPECT_TRUE(control::check_envelope(message));
+            (answer.accepted() ? answers : refusals).push_back(nve + " " + (answer.accepted() ? std::to_string(answer.epoch() - kFirst) : answer.reason()));
+        });
+    }
+
+    std::vector<std::string> answers, refusals;
+
     const nva::raw::Group& row() { return store.rows.groups[0]; }
 
     FakeClock clock;
@@ -303,6 +321,137 @@ TEST_F(GroupsTest, AnotherMasterKeyIsAnotherSecretAndNoneIsNoGroups)
     EXPECT_FALSE(off.groups.enabled());
     EXPECT_TRUE(off.told("hv1").empty());
     EXPECT_TRUE(store.queue.empty());
+}
+
+TEST_F(GroupsTest, WhoHasLostItsWindowsIsGivenAnotherEpoch)
+{
+    (void)nva.told("hv1");
+    (void)nva.told("hv2");
+    clock.advance(60s);
+    renew(nva, "hv1");
+    EXPECT_EQ(store.queue.size(), 1u) << "at once";
+    EXPECT_TRUE(answers.empty()) << "the store does not have it yet";
+    settle();
+    EXPECT_EQ(answers, std::vector<std::string>{"hv1 60"});
+    EXPECT_EQ(row().epoch, kFirst + 60);
+    for (const char* nve : {"hv1", "hv2"}) {
+        auto told = nva.told(nve);
+        ASSERT_EQ(told.size(), 1u);
+        EXPECT_EQ(told[0].epoch(), kFirst + 60);
+    }
+}
+
+TEST_F(GroupsTest, ManyThatStartAtOnceShareAnEpoch)
+{
+    store.rows.members.push_back({kRed, "hv3"});
+    settle();
+    for (const char* nve : {"hv1", "hv2", "hv3"}) {
+        (void)nva.told(nve);
+    }
+    settle();
+    clock.advance(60s);
+    renew(nva, "hv1");
+    renew(nva, "hv2");      // when the epoch that hv1 gets may have begun
+    settle();
+    EXPECT_EQ(answers, std::vector<std::string>{"hv1 60"});
+    renew(nva, "hv3");
+    settle();
+    EXPECT_EQ(answers.size(), 1u) << "a group's epoch lasts two seconds";
+    clock.advance(2s - 1ms);
+    settle();
+    EXPECT_EQ(answers.size(), 1u);
+    clock.advance(1ms);
+    settle();
+    EXPECT_EQ(answers, (std::vector<std::string>{"hv1 60", "hv2 62", "hv3 62"}));
+    EXPECT_EQ(row().epoch, kFirst + 62);
+}
+
+// An epoch that began for another reason is as good.
+TEST_F(GroupsTest, WhoWaitsSharesWhateverEpochBegins)
+{
+    (void)nva.told("hv1");
+    (void)nva.told("hv2");
+    clock.advance(60s);
+    renew(nva, "hv1");
+    settle();
+    renew(nva, "hv2");
+    store.rows.members.erase(store.rows.members.begin());
+    settle();
+    EXPECT_EQ(answers, (std::vector<std::string>{"hv1 60", "hv2 61"}));
+}
+
+// Of an epoch that another NVA begins it is not known here whether it came first.
+TEST_F(GroupsTest, AnEpochOfAnotherNvaIsNoAnswer)
+{
+    (void)nva.told("hv1");
+    (void)other.told("hv2");
+    clock.advance(60s);
+    renew(nva, "hv1");
+    renew(other, "hv2");
+    settle();
+    EXPECT_EQ(answers, std::vector<std::string>{"hv1 60"});
+    clock.advance(2s);
+    settle();
+    EXPECT_EQ(answers, (std::vector<std::string>{"hv1 60", "hv2 62"}));
+}
+
+TEST_F(GroupsTest, OneNveGetsAnEpochEveryTenSeconds)
+{
+    (void)nva.told("hv1");
+    (void)nva.told("hv2");
+    clock.advance(60s);
+    renew(nva, "hv1");
+    settle();
+    for (int second = 1; second < 10; second++) {
+        clock.advance(1s);
+        renew(nva, "hv1");
+        settle();
+        EXPECT_EQ(answers.size(), 1u) << second;
+    }
+    EXPECT_EQ(nva.groups.view()[0].postponed, 9u);
+    EXPECT_EQ(nva.groups.view()[0].waiting, 1u);
+    EXPECT_NE(audit->recent(1).back().find("too often"), std::string::npos);
+    clock.advance(1s - 1ms);
+    settle();
+    EXPECT_EQ(answers.size(), 1u);
+    clock.advance(1ms);
+    settle();
+    EXPECT_EQ(answers, (std::vector<std::string>{"hv1 60", "hv1 70"}));
+    EXPECT_EQ(nva.groups.view()[0].waiting, 0u);
+    clock.advance(3s);
+    renew(nva, "hv2");
+    settle();
+    EXPECT_EQ(answers.back(), "hv2 73") << "others are not held back";
+}
+
+TEST_F(GroupsTest, WhoIsGoneWaitsForNothing)
+{
+    (void)nva.told("hv1");
+    clock.advance(60s);
+    renew(nva, "hv1");
+    settle();
+    renew(nva, "hv2");
+    nva.groups.present("hv2", false);
+    clock.advance(60s);
+    settle();
+    EXPECT_EQ(answers, std::vector<std::string>{"hv1 60"});
+    EXPECT_EQ(row().epoch, kFirst + 60);
+}
+
+TEST_F(GroupsTest, WhoIsRefusedAnotherEpoch)
+{
+    clock.advance(60s);
+    renew(nva, "hv3");
+    renew(nva, "hv1", "239.1.1.2");
+    renew(nva, "hv2", "239.1.1.1", kBlue);
+    OneNva off(store, *audit, clock, {});
+    off.apply(store);
+    renew(off, "hv1");
+    settle();
+    EXPECT_EQ(refusals, (std::vector<std::string>{"hv3 'hv3' does not serve this network", "hv1 the network has no group 239.1.1.2",
+                                                  "hv2 the network has no group 239.1.1.1",
+                                                  "hv1 this NVA has no group key (--group-key): groups are off"}));
+    EXPECT_EQ(row().epoch, kFirst);
 }
 
 }  // namespace

@@ -70,6 +70,8 @@ struct Nve final : control::SessionHandler {
             ready = true;
         } else if (message.has_mapping_result()) {
             results.push_back(message.mapping_result());
+        } else if (message.has_group_renewed()) {
+            renewed.push_back(message.group_renewed());
         }
     }
     void on_vn_refused(Session&, const Envelope&) override {}
@@ -91,6 +93,7 @@ struct Nve final : control::SessionHandler {
     std::shared_ptr<Session> session;
     std::map<uint32_t, Network> networks;
     std::vector<control::proto::MappingResult> results;
+    std::vector<control::proto::GroupRenewed> renewed;
     int steps = 0;
     bool ready = false;
     std::optional<control::CloseInfo> closed;
@@ -321,6 +324,23 @@ TEST_F(ServiceTest, Announcements)
     }
     auto view = service->view();
     EXPECT_EQ(view.sessions[0].mappings.refused + view.sessions[1].mappings.refused, refused);
+}
+
+TEST_F(ServiceTest, AnotherEpochIsForMembersAndWhereThereAreGroups)
+{
+    Nve& hv1 = ready("hv1");
+    for (uint32_t vni : {kRed, kBlue}) {
+        Envelope message;
+        message.mutable_group_renew()->set_vni(vni);
+        message.mutable_group_renew()->set_group(std::string("\xef\1\1\1", 4));
+        ASSERT_TRUE(hv1.session->send(message));
+    }
+    ASSERT_TRUE(run_until([&] { return hv1.renewed.size() == 2; }));
+    EXPECT_FALSE(hv1.renewed[0].accepted());
+    EXPECT_NE(hv1.renewed[0].reason().find("groups are off"), std::string::npos);
+    EXPECT_EQ(hv1.renewed[1].vni(), kBlue);
+    EXPECT_NE(hv1.renewed[1].reason().find("does not serve"), std::string::npos);
+    EXPECT_TRUE(audited("GroupRenew"));
 }
 
 TEST_F(ServiceTest, LimitsOfMappings)
