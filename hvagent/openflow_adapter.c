@@ -264,6 +264,13 @@ on_connected(struct openflow_adapter *a)
     begin_dump(a);
 }
 
+/* Of a port that the bridge's NORMAL action has nothing to do with. */
+static bool
+is_classification(const struct of_flow *flow)
+{
+    return flow->priority && of_flow_in_port(flow) != OFPP_NONE;
+}
+
 /* ---- Changes ---- */
 
 static void
@@ -373,7 +380,7 @@ on_committed(struct openflow_adapter *a, enum ofperr error)
             if (!change->error) {
                 of_flows_remove(&a->installed, change->flow);
                 if (change->add) {
-                    if (!change->flow->table_id) {
+                    if (is_classification(change->flow)) {
                         a->classified = true;
                     }
                     of_flows_insert(&a->installed, change->flow);
@@ -414,7 +421,7 @@ on_flows(struct openflow_adapter *a, const struct ofp_header *oh)
     while (!(error = ofputil_decode_flow_stats_reply(&fs, &b, false,
                                                      &ofpacts))) {
         struct of_flow *flow = of_flow_from_stats(&fs);
-        if (of_flow_in_port(flow) != OFPP_NONE) {
+        if (is_classification(flow)) {
             openflow_ports_had(a->ports, ofp_to_u16(of_flow_in_port(flow)));
         }
         of_flows_remove(&a->installed, flow);

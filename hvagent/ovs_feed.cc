@@ -3,6 +3,7 @@
 // See ovs_feed.h.
 #include "hvagent/ovs_feed.h"
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <string_view>
@@ -45,7 +46,9 @@ Database read_database()
             static_cast<Database*>(aux)->own_tunnels[*encap] = ofport;
         }
     };
+    visitor.plain_port = [](void* aux, uint32_t ofport) { static_cast<Database*>(aux)->plain_ports.push_back(ofport); };
     ovsdb_adapter_visit(&visitor);
+    std::ranges::sort(database.plain_ports);
     return database;
 }
 
@@ -67,7 +70,7 @@ void OvsFeed::run()
         if (!handed_on_ || *handed_on_ != now) {
             handed_on_ = std::move(now);
             agent_.configure(handed_on_->raw);
-            pipeline_.configure(agent_.config(), handed_on_->raw.vm_ports, handed_on_->own_tunnels);
+            pipeline_.configure(agent_.config(), handed_on_->raw.vm_ports, handed_on_->own_tunnels, handed_on_->plain_ports);
         }
     }
     pipeline_.set_networks(agent_.networks());

@@ -21,6 +21,7 @@ namespace nvo3::agent {
 struct Database {
     RawConfig raw;
     std::map<base::Encap, uint32_t> own_tunnels;    // OpenFlow ports
+    std::vector<uint32_t> plain_ports;              // ovsdb_visitor's; sorted
     bool operator==(const Database&) const = default;
 };
 Database read_database();

@@ -20,6 +20,9 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 5);
 
 #define OWNER_KEY "nvo3-owner"
 #define OWNER "hvagent"
+/* Of a Bridge whose fail_mode is ours: what it was, NO_MODE if it was not set. */
+#define FAIL_MODE_KEY "nvo3-fail-mode"
+#define NO_MODE "none"
 #define RETRY_INTERVAL_MS 1000
 
 static struct ovsdb_idl *idl;
@@ -30,13 +33,19 @@ static unsigned int seen_seqno;
 struct own_tunnel {
     const char *type, *name;
     int64_t ofport_request;
-    enum ovsdb_own_tunnel wish;
+    enum ovsdb_wish wish;
 };
 static struct own_tunnel own_tunnels[] = {
-    { "geneve", "nvo3-geneve", 65001, OVSDB_OWN_TUNNEL_AS_IS },
-    { "vxlan", "nvo3-vxlan", 65002, OVSDB_OWN_TUNNEL_AS_IS },
+    { "geneve", "nvo3-geneve", 65001, OVSDB_AS_IS },
+    { "vxlan", "nvo3-vxlan", 65002, OVSDB_AS_IS },
 };
 #define N_OWN_TUNNELS (sizeof own_tunnels / sizeof *own_tunnels)
+
+static enum ovsdb_wish fail_closed = OVSDB_AS_IS;
+static enum ovsdb_wish others_fail_closed = OVSDB_AS_IS;
+/* From this cur_cfg on the switch has what we wrote: before, its flows may yet be
+ * emptied. */
+static int64_t closed_from;
 
 static struct ovsdb_idl_txn *txn;       /* That is under way, or NULL. */
 static bool wishes_changed;             /* Or the rows, or the last txn failed. */
@@ -51,6 +60,11 @@ ovsdb_adapter_open(const char *database)
     const struct ovsdb_idl_column *columns[] = {
         &ovsrec_open_vswitch_col_other_config,
         &ovsrec_open_vswitch_col_bridges,
+        &ovsrec_open_vswitch_col_cur_cfg,
+        &ovsrec_open_vswitch_col_next_cfg,
+        &ovsrec_bridge_col_controller,
+        &ovsrec_bridge_col_external_ids,
+        &ovsrec_bridge_col_fail_mode,
         &ovsrec_bridge_col_datapath_type,
         &ovsrec_bridge_col_name,
         &ovsrec_bridge_col_ports,
@@ -132,9 +146,24 @@ is_own(const struct ovsrec_interface *iface)
     return !strcmp(smap_get_def(&iface->external_ids, OWNER_KEY, ""), OWNER);
 }
 
+static bool
+is_secure(const struct ovsrec_bridge *bridge)
+{
+    return bridge->fail_mode && !strcmp(bridge->fail_mode, "secure");
+}
+
+static bool
+is_closed_by_us(const struct ovsrec_open_vswitch *ovs,
+                const struct ovsrec_bridge *bridge)
+{
+    return (is_secure(bridge) && !bridge->n_controller
+            && smap_get(&bridge->external_ids, FAIL_MODE_KEY)
+            && ovs->cur_cfg >= closed_from);
+}
+
 static void
 visit_vm_port(const struct ovsrec_interface *iface, bool hypervisor,
-              const struct ovsdb_visitor *visitor)
+              bool closed_by_us, const struct ovsdb_visitor *visitor)
 {
     if (is_own(iface)) {
         if (ofport_of(iface)) {
@@ -145,6 +174,9 @@ visit_vm_port(const struct ovsrec_interface *iface, bool hypervisor,
     if (!smap_get(&iface->external_ids, "nvo3-vn")
         && !smap_get(&iface->external_ids, "port-profile")
         && !(hypervisor && smap_get(&iface->external_ids, "iface-id"))) {
+        if (closed_by_us && ofport_of(iface)) {
+            visitor->plain_port(visitor->aux, ofport_of(iface));
+        }
         return;
     }
     visitor->vm_port(visitor->aux, iface->name, ofport_of(iface));
@@ -171,10 +203,13 @@ visit_tunnel(const struct ovsrec_interface *iface,
 }
 
 static void
-visit_bridge(const struct ovsrec_bridge *bridge, bool integration,
-             bool hypervisor, const struct ovsdb_visitor *visitor)
+visit_bridge(const struct ovsrec_open_vswitch *ovs,
+             const struct ovsrec_bridge *bridge, bool hypervisor,
+             const struct ovsdb_visitor *visitor)
 {
+    bool integration = !strcmp(bridge->name, integration_bridge(ovs));
     bool protected = !strcmp(bridge->datapath_type, "nvo3");
+    bool closed_by_us = is_closed_by_us(ovs, bridge);
 
     for (size_t i = 0; i < bridge->n_ports; i++) {
         const struct ovsrec_port *port = bridge->ports[i];
@@ -183,7 +218,8 @@ visit_bridge(const struct ovsrec_bridge *bridge, bool integration,
                 visit_tunnel(port->interfaces[j], visitor);
             }
             if (integration) {
-                visit_vm_port(port->interfaces[j], hypervisor, visitor);
+                visit_vm_port(port->interfaces[j], hypervisor, closed_by_us,
+                              visitor);
             }
         }
     }
@@ -204,16 +240,14 @@ ovsdb_adapter_visit(const struct ovsdb_visitor *visitor)
     bool hypervisor = !strcmp(smap_get_def(&ovs->other_config, "nvo3-role", ""),
                               "hypervisor");
     for (size_t i = 0; i < ovs->n_bridges; i++) {
-        const struct ovsrec_bridge *bridge = ovs->bridges[i];
-        visit_bridge(bridge, !strcmp(bridge->name, integration_bridge(ovs)),
-                     hypervisor, visitor);
+        visit_bridge(ovs, ovs->bridges[i], hypervisor, visitor);
     }
 }
 
 /* ---- Writing ---- */
 
 void
-ovsdb_adapter_own_tunnel(const char *type, enum ovsdb_own_tunnel wish)
+ovsdb_adapter_own_tunnel(const char *type, enum ovsdb_wish wish)
 {
     for (size_t i = 0; i < N_OWN_TUNNELS; i++) {
         struct own_tunnel *tunnel = &own_tunnels[i];
@@ -221,6 +255,16 @@ ovsdb_adapter_own_tunnel(const char *type, enum ovsdb_own_tunnel wish)
             tunnel->wish = wish;
             wishes_changed = true;
         }
+    }
+}
+
+void
+ovsdb_adapter_fail_closed(enum ovsdb_wish integration, enum ovsdb_wish others)
+{
+    if (fail_closed != integration || others_fail_closed != others) {
+        fail_closed = integration;
+        others_fail_closed = others;
+        wishes_changed = true;
     }
 }
 
@@ -244,7 +288,8 @@ begin_transaction(void)
 {
     if (!txn) {
         txn = ovsdb_idl_txn_create(idl);
-        ovsdb_idl_txn_add_comment(txn, "hvagent: tunnel ports of its own");
+        ovsdb_idl_txn_add_comment(
+            txn, "hvagent: tunnel ports of its own, or fail_mode");
     }
 }
 
@@ -290,9 +335,45 @@ port_exists(const char *name)
     return false;
 }
 
+/* True if that is another one than before. */
+static bool
+bring_fail_mode_about(const struct ovsrec_bridge *bridge, bool right)
+{
+    const char *former = smap_get(&bridge->external_ids, FAIL_MODE_KEY);
+    enum ovsdb_wish wish = right ? fail_closed : others_fail_closed;
+    bool wanted = wish == OVSDB_WANTED && !bridge->n_controller;
+
+    if (wish == OVSDB_AS_IS) {
+        return false;
+    }
+    if (wanted && !is_secure(bridge)) {
+        begin_transaction();
+        ovsrec_bridge_update_external_ids_setkey(
+            bridge, FAIL_MODE_KEY,
+            bridge->fail_mode ? bridge->fail_mode : NO_MODE);
+        ovsrec_bridge_set_fail_mode(bridge, "secure");
+        VLOG_INFO("%s: setting fail_mode=secure, which empties its flow tables "
+                  "once: no packet passes that no flow of ours or yours lets "
+                  "through", bridge->name);
+        return true;
+    }
+    if (!wanted && former) {
+        begin_transaction();
+        if (is_secure(bridge)) {
+            ovsrec_bridge_set_fail_mode(
+                bridge, strcmp(former, NO_MODE) ? former : NULL);
+        }
+        ovsrec_bridge_update_external_ids_delkey(bridge, FAIL_MODE_KEY);
+        VLOG_INFO("%s: fail_mode is as it was before", bridge->name);
+        return true;
+    }
+    return false;
+}
+
 static void
 bring_about(const struct ovsrec_open_vswitch *ovs)
 {
+    bool closes = false;
     const struct ovsrec_bridge *integration = NULL;
     bool there[N_OWN_TUNNELS] = { false };
 
@@ -300,13 +381,14 @@ bring_about(const struct ovsrec_open_vswitch *ovs)
         const struct ovsrec_bridge *bridge = ovs->bridges[i];
         bool right = !strcmp(bridge->name, integration_bridge(ovs));
         integration = right ? bridge : integration;
+        closes |= bring_fail_mode_about(bridge, right);
 
         for (size_t j = 0; j < bridge->n_ports; j++) {
             const struct own_tunnel *tunnel = own_tunnel_of(bridge->ports[j]);
-            if (!tunnel || tunnel->wish == OVSDB_OWN_TUNNEL_AS_IS) {
+            if (!tunnel || tunnel->wish == OVSDB_AS_IS) {
                 continue;
             }
-            if (right && tunnel->wish == OVSDB_OWN_TUNNEL_WANTED) {
+            if (right && tunnel->wish == OVSDB_WANTED) {
                 there[tunnel - own_tunnels] = true;
             } else {
                 begin_transaction();
@@ -318,7 +400,7 @@ bring_about(const struct ovsrec_open_vswitch *ovs)
     }
     for (size_t i = 0; i < N_OWN_TUNNELS; i++) {
         const struct own_tunnel *tunnel = &own_tunnels[i];
-        if (tunnel->wish != OVSDB_OWN_TUNNEL_WANTED || there[i]) {
+        if (tunnel->wish != OVSDB_WANTED || there[i]) {
             continue;
         }
         if (!integration || strcmp(integration->datapath_type, "nvo3")) {
@@ -336,6 +418,10 @@ bring_about(const struct ovsrec_open_vswitch *ovs)
             VLOG_INFO("%s: adding tunnel port %s", integration->name,
                       tunnel->name);
         }
+    }
+    if (closes) {
+        ovsdb_idl_txn_increment(txn, &ovs->header_,
+                                &ovsrec_open_vswitch_col_next_cfg, false);
     }
 }
 
@@ -358,11 +444,14 @@ run_transaction(void)
     }
     if (status != TXN_SUCCESS && status != TXN_UNCHANGED) {
         if (status != TXN_TRY_AGAIN) {
-            VLOG_WARN_RL(&rl, "the database refuses a tunnel port: %s",
+            VLOG_WARN_RL(&rl, "the database refuses a change of ours: %s",
                          ovsdb_idl_txn_get_error(txn));
         }
         wishes_changed = true;
         retry_at = time_msec() + RETRY_INTERVAL_MS;
+    }
+    if (status == TXN_SUCCESS && ovsdb_idl_txn_get_increment_new_value(txn)) {
+        closed_from = ovsdb_idl_txn_get_increment_new_value(txn);
     }
     ovsdb_idl_txn_destroy(txn);
     txn = NULL;

@@ -2,7 +2,8 @@
  *
  * The agent's view of the Open vSwitch database.  All that it writes are the
  * tunnel ports of its own on the integration bridge, marked
- * external_ids:nvo3-owner=hvagent.
+ * external_ids:nvo3-owner=hvagent, and the bridge's fail_mode, marked
+ * external_ids:nvo3-fail-mode (what it was before).
  *
  * Place: between OVS's OVSDB client (C) and config.cc (C++); with
  * ovs_daemon.h, all of OVS that hvagent sees.  Thread: the OVS thread only. */
@@ -30,6 +31,9 @@ struct ovsdb_visitor {
      * external_ids follow.  'ofport' is 0 while the switch has given none. */
     void (*vm_port)(void *aux, const char *name, uint32_t ofport);
     void (*vm_port_id)(void *aux, const char *key, const char *value);
+    /* An OpenFlow port of the integration bridge that is none of the above, while
+     * the bridge lets no packet through by itself because of us. */
+    void (*plain_port)(void *aux, uint32_t ofport);
     /* A tunnel port of ours that the switch has made. */
     void (*own_tunnel)(void *aux, const char *type, uint32_t ofport);
 };
@@ -47,14 +51,20 @@ void ovsdb_adapter_wait(void);  /* arranges the next wake-up of poll_block() */
 /* Walks the current contents. */
 void ovsdb_adapter_visit(const struct ovsdb_visitor *);
 
-/* A tunnel port of ours on the integration bridge. */
-enum ovsdb_own_tunnel {
-    OVSDB_OWN_TUNNEL_AS_IS,     /* Stays if it is there. */
-    OVSDB_OWN_TUNNEL_WANTED,
-    OVSDB_OWN_TUNNEL_GONE,
+enum ovsdb_wish {
+    OVSDB_AS_IS,                /* Stays if it is there. */
+    OVSDB_WANTED,
+    OVSDB_GONE,
 };
-/* What ovsdb_adapter_run() brings about for 'type', "geneve" or "vxlan". */
-void ovsdb_adapter_own_tunnel(const char *type, enum ovsdb_own_tunnel);
+/* What ovsdb_adapter_run() brings about: a tunnel port of ours of 'type',
+ * "geneve" or "vxlan", on the integration bridge; */
+void ovsdb_adapter_own_tunnel(const char *type, enum ovsdb_wish);
+/* that the integration bridge, and 'others', not WANTED, have no flow but what they
+ * were told (fail_mode=secure), from their start on.  A bridge that is secure
+ * already, or that has a controller, is its operator's and stays as it is.  OVS
+ * empties a bridge's flow tables when its fail_mode changes. */
+void ovsdb_adapter_fail_closed(enum ovsdb_wish integration,
+                               enum ovsdb_wish others);
 
 #ifdef __cplusplus
 }

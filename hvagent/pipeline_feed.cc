@@ -32,11 +32,12 @@ PipelineFeed::~PipelineFeed()
 }
 
 void PipelineFeed::configure(std::shared_ptr<const Config> config, std::vector<RawVmPort> vm_ports,
-                             std::map<base::Encap, uint32_t> tunnel_ports)
+                             std::map<base::Encap, uint32_t> tunnel_ports, std::vector<uint32_t> plain_ports)
 {
     config_ = std::move(config);
     vm_ports_ = std::move(vm_ports);
     input_.tunnel_ports = std::move(tunnel_ports);
+    input_.plain_ports = std::move(plain_ports);
     changed_ = true;
 }
 
@@ -51,13 +52,13 @@ void PipelineFeed::set_networks(std::shared_ptr<const NetworkView> networks)
 void PipelineFeed::wish_tunnels()
 {
     for (base::Encap encap : {base::Encap::geneve, base::Encap::vxlan}) {
-        ovsdb_own_tunnel wish = OVSDB_OWN_TUNNEL_AS_IS;
+        ovsdb_wish wish = OVSDB_AS_IS;
         if (!config_->has_pipeline()) {
-            wish = OVSDB_OWN_TUNNEL_GONE;
+            wish = OVSDB_GONE;
         } else if (input_.networks->encaps.contains(encap)) {
-            wish = OVSDB_OWN_TUNNEL_WANTED;
+            wish = OVSDB_WANTED;
         } else if (input_.networks->directory->complete) {
-            wish = OVSDB_OWN_TUNNEL_GONE;
+            wish = OVSDB_GONE;
         }
         ovsdb_adapter_own_tunnel(to_string(encap), wish);
     }
@@ -78,6 +79,14 @@ std::vector<Tsi> PipelineFeed::tsis() const
         }
     }
     return result;
+}
+
+// What is ours goes first: the change of fail_mode empties the flow tables, which tell
+// the ports that we keep out of flooding.
+void PipelineFeed::wish_fail_mode() const
+{
+    const ovsdb_wish open = leaving_.empty() ? OVSDB_GONE : OVSDB_AS_IS;
+    ovsdb_adapter_fail_closed(config_->has_pipeline() ? OVSDB_WANTED : open, open);
 }
 
 void PipelineFeed::leave(openflow_adapter*& adapter)
@@ -163,6 +172,9 @@ void PipelineFeed::run()
         openflow_adapter_wait(adapter);
         return false;
     });
+    if (config_ && input_.networks && !changed_) {
+        wish_fail_mode();
+    }
     if (adapter_) {
         openflow_adapter_run(adapter_);
         openflow_adapter_wait(adapter_);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Keeps the integration bridge as the virtual networks need it: while this host is told
-// of networks, the flows of vn_pipeline.h and a tunnel port per encapsulation; else
-// nothing of ours.
+// of networks, closed but for the flows of vn_pipeline.h, and with a tunnel port per
+// encapsulation; else nothing of ours.
 //
 // Place: part of ovs_feed.cc; drives openflow_adapter.h and the writing half of
 // ovsdb_adapter.h.  Thread: the OVS thread.
@@ -26,7 +26,8 @@ public:
     PipelineFeed(const PipelineFeed&) = delete;
 
     // What the database says: 'config' was made of 'vm_ports' and more.
-    void configure(std::shared_ptr<const Config> config, std::vector<RawVmPort> vm_ports, std::map<base::Encap, uint32_t> tunnel_ports);
+    void configure(std::shared_ptr<const Config> config, std::vector<RawVmPort> vm_ports, std::map<base::Encap, uint32_t> tunnel_ports,
+                   std::vector<uint32_t> plain_ports);
     // What the I/O thread says; never null.
     void set_networks(std::shared_ptr<const NetworkView> networks);
 
@@ -42,6 +43,7 @@ private:
     void leave(openflow_adapter*&);
     void wish_tunnels();
     std::vector<Tsi> tsis() const;
+    void wish_fail_mode() const;
 
     std::shared_ptr<const Config> config_;      // null: the database was not read yet
     std::vector<RawVmPort> vm_ports_;

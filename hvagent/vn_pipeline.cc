@@ -17,6 +17,7 @@ using base::MacAddress;
 
 constexpr const char* kFromVm = "reg1=1";
 constexpr const char* kFromTunnel = "reg1=0";
+constexpr uint32_t kLocal = 65534;      // the bridge's own port
 constexpr const char* kBroadcast = "ff:ff:ff:ff:ff:ff";
 
 struct LocalPort {
@@ -370,6 +371,14 @@ Pipeline make_pipeline(const PipelineInput& input)
     }
     for (const RawVmPort& port : input.unusable) {
         close(port.ofport);
+    }
+
+    // As the bridge would have it without us.  Port by port: what is plugged in while nobody
+    // looks after the flows gets nothing.
+    for (uint32_t ofport : input.plain_ports) {
+        if (!no_flood.contains(ofport)) {
+            out.flows.push_back("table=0,priority=0,send_flow_rem,in_port=" + (ofport == kLocal ? "LOCAL" : number(ofport)) + " actions=NORMAL");
+        }
     }
 
     for (const auto& [vni, vn] : directory.vns) {

@@ -29,6 +29,7 @@ struct PipelineInput {
     std::vector<Tsi> tsis;
     std::vector<RawVmPort> unusable;                    // name a network, but are no TSI (parse_tsi() says why)
     std::map<base::Encap, uint32_t> tunnel_ports;       // OpenFlow ports of ours
+    std::vector<uint32_t> plain_ports;                  // name no network, and the bridge does not serve them by itself
 };
 
 struct Pipeline {

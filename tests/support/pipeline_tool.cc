@@ -58,7 +58,7 @@ struct Tool {
             }
         }
         pipeline.set_networks(networks);
-        pipeline.configure(config, database.raw.vm_ports, database.own_tunnels);
+        pipeline.configure(config, database.raw.vm_ports, database.own_tunnels, database.plain_ports);
     }
 
     void take(const char* file)

@@ -9,10 +9,12 @@ import os
 import pathlib
 import re
 import signal
+import subprocess
 
 import pytest
 
-from lab import Vm, net, run, wait_until
+import wire
+from lab import Capture, Vm, net, run, wait_until
 
 COOKIE = "cookie=0x6e766f3300000000/-1"
 FAR = {"mac": "0a:00:00:00:50:09", "addresses": ["10.50.0.9", "fd50::9"], "nve": "hv2"}
@@ -91,6 +93,18 @@ class Bench:
     pass
 
 
+def fail_mode(host):
+    return host.vsctl("get", "Bridge", "br-int", "fail_mode"), host.vsctl("get", "Bridge", "br-int", "external_ids")
+
+
+def wait_closed(bench):
+    """Until the bridge has no flow but ours, which changing its fail_mode has emptied once, and ours for ports of no network."""
+    def done():
+        state = bench.tool.flows()
+        return state["settled"] and any("NORMAL" in flow for flow in state["flows"]) and len(own_flows(bench.host)) == len(state["flows"])
+    wait_until(done, "the bridge is closed but for the flows that are wanted", 10, interval=0.02)
+
+
 @pytest.fixture(scope="module")
 def bench(module_labs):
     """Blue a1 a2 and red b1 b2 with the same addresses, c1 in a network that is not served, p1 p2 in none."""
@@ -107,8 +121,9 @@ def bench(module_labs):
     bench.p2 = plug(lab, "p2", 5)
     bench.tool = Tool(host)
     bench.world = world(blue=(5001, FAR), red=(5002,))
-    host.ofctl("add-flow", "br-int", "cookie=0x77,table=5,priority=7,actions=drop")
     bench.tool.start(bench.world)
+    wait_closed(bench)
+    host.ofctl("add-flow", "br-int", "cookie=0x77,table=5,priority=7,actions=drop")
     yield bench
     bench.tool.stop()
 
@@ -330,16 +345,111 @@ def test_without_nva_nothing_of_ours_is_there(bench):
     bench.tool.tell(world(nva=False))
     assert own_flows(bench.host) == []
     wait_until(lambda: not no_flood(bench.host), "the ports take part in flooding again", 5)
-    assert bench.p1.ping(bench.p2) == 1
-    assert "cookie=0x77" in bench.host.ofctl("dump-flows", "br-int", "table=5")
+    wait_until(lambda: bench.p1.ping(bench.p2), "the bridge serves ports by itself again", 5)
+    assert fail_mode(bench.host) == ("[]", "{}")
     wait_until(lambda: "nvo3-geneve" not in bench.host.vsctl("list-ports", "br-int").split(), "the port is removed", 5)
     # Nor after a restart, if the former process left something.
     bench.tool.tell(bench.world)
     bench.tool.stop(signal.SIGKILL)
     assert own_flows(bench.host)
+    wait_until(lambda: fail_mode(bench.host)[0] == "secure", "the bridge was closed", 5)
     bench.tool.start(world(nva=False))
     assert own_flows(bench.host) == []
     wait_until(lambda: not no_flood(bench.host), "the ports take part in flooding again", 5)
+    wait_until(lambda: fail_mode(bench.host) == ("[]", "{}"), "the bridge is as it was", 5)
+    bench.tool.tell(bench.world)
+    wait_closed(bench)
+
+
+SHOUT = """
+import socket, sys, time
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(("eth0", 0))
+while True:
+    for frame in sys.argv[1:]:
+        s.send(bytes.fromhex(frame))
+    time.sleep(0.002)
+"""
+
+
+class Shouting:
+    """A VM sends frames of `words` without end, to everybody and to the MAC address of each of `others`."""
+
+    def __init__(self, vm, words, others):
+        frames = [wire.ethernet(wire.udp(vm.address, "255.255.255.255", 7, 7, words), to, vm.mac) for to in ["ff:ff:ff:ff:ff:ff", *others]]
+        self._process = subprocess.Popen([*net.inside(vm.ns), "/usr/bin/python3", "-c", SHOUT, *(frame.hex() for frame in frames)])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.mark.requirement(24)
+def test_switch_that_restarts_bridges_nobody_without_the_agent(bench):
+    """No frame passes between networks while the agent is down, nor when it comes back; a port that is plugged in meanwhile gets none either."""
+    host, words = bench.host, b"of the blue network"
+    bench.tool.stop()
+    captures = {vm.name: Capture(vm.ns, "eth0", bench.lab.directory / f"closed-{vm.name}.pcap") for vm in (bench.a2, bench.b1, bench.p1)}
+
+    def heard(name):
+        return any(words in frame for frame in captures[name].frames())
+    late = None
+    try:
+        with Shouting(bench.a1, words, [bench.a2.mac, bench.b1.mac, bench.p1.mac]):
+            wait_until(lambda: heard("a2"), "the flows outlive the agent", 5)
+            host.kill("ovs-vswitchd")
+            host.start("ovs-vswitchd")
+            wait_until(lambda: host.ofctl("-OOpenFlow14", "dump-ports-desc", "br-int").count("(a1)"), "the switch has the ports", 10)
+            assert own_flows(host) == [] and "NORMAL" not in host.ofctl("dump-flows", "br-int")
+            late = plug(bench.lab, "late", 6, "red")
+            captures["late"] = Capture(late.ns, "eth0", bench.lab.directory / "closed-late.pcap")
+            assert bench.a1.ping(bench.a2, count=3) == 0, "closed is closed"
+            bench.tool.start(bench.world)
+            wait_closed(bench)
+            wait_until(lambda: bench.a1.ping(bench.a2) and bench.b1.ping(bench.b2), "networks work again")
+            wait_until(lambda: bench.p1.ping(bench.p2), "so do ports of none")
+        for capture in captures.values():
+            capture.stop()
+        assert heard("a2")
+        assert not heard("b1") and not heard("p1") and not heard("late")
+    finally:
+        if late:
+            host.vsctl("--if-exists", "del-port", "br-int", "late")
+        host.ofctl("add-flow", "br-int", "cookie=0x77,table=5,priority=7,actions=drop")
+
+
+def test_fail_mode_of_the_operator_stays(bench):
+    """A bridge that is secure already, or has a controller, is left as it is, and has no flow of ours for ports of no network."""
+    host = bench.host
+
+    def plain():
+        return [flow for flow in own_flows(host) if "NORMAL" in flow]
+    try:
+        assert fail_mode(host)[0] == "secure" and "nvo3-fail-mode=none" in fail_mode(host)[1]
+        host.vsctl("set-controller", "br-int", "tcp:127.0.0.1:1")
+        wait_until(lambda: fail_mode(host) == ("[]", "{}") and not plain(), "the bridge is its controller's", 5)
+        host.vsctl("del-controller", "br-int")
+        wait_closed(bench)
+        bench.tool.tell(world(nva=False))
+        wait_until(lambda: fail_mode(host) == ("[]", "{}"), "the bridge is as it was", 5)
+        host.vsctl("set-fail-mode", "br-int", "secure")
+        bench.tool.tell(bench.world)
+        assert fail_mode(host) == ("secure", "{}") and not plain()
+        bench.tool.tell(world(nva=False))
+        assert fail_mode(host) == ("secure", "{}")
+        host.vsctl("set-fail-mode", "br-int", "standalone")
+        bench.tool.tell(bench.world)
+        wait_closed(bench)
+        bench.tool.tell(world(nva=False))
+        wait_until(lambda: fail_mode(host) == ("standalone", "{}"), "what the operator said is there again", 5)
+    finally:
+        host.vsctl("del-controller", "br-int", "--", "del-fail-mode", "br-int")
+        bench.tool.tell(bench.world)
+        wait_closed(bench)
+        host.ofctl("add-flow", "br-int", "cookie=0x77,table=5,priority=7,actions=drop")
 
 
 def test_switch_that_restarts_gets_them_again(bench):

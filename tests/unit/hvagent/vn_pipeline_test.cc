@@ -96,6 +96,19 @@ void check(const std::vector<Row>& rows)
     }
 }
 
+TEST(VnPipeline, PortsOfNoNetwork)
+{
+    auto plain = [](World& w) { w.input.plain_ports = {5, 7, 100, 65534}; };
+    check({
+        {"as the bridge has it", plain, "table=0,priority=0,send_flow_rem,in_port=7", "NORMAL"},
+        {"the bridge's own", plain, "table=0,priority=0,send_flow_rem,in_port=LOCAL", "NORMAL"},
+        {"one of a network", plain, "table=0,priority=0,send_flow_rem,in_port=5", nullptr},
+        {"a tunnel port of ours", plain, "table=0,priority=0,send_flow_rem,in_port=100", nullptr},
+        {"any other", plain, "table=0,priority=0", nullptr},
+        {"the bridge serves them by itself", {}, "table=0,priority=0,send_flow_rem,in_port=7", nullptr},
+    });
+}
+
 TEST(VnPipeline, Classify)
 {
     const char* tap1 = "table=0,priority=40000,send_flow_rem,in_port=5";
