@@ -101,11 +101,12 @@ VmRun vm_run(int state, int reason, int operation)
         if (reason == VIR_DOMAIN_PAUSED_POSTCOPY) {
             return VmRun::outgoing;     // its memory follows the guest
         }
+        if (reason == VIR_DOMAIN_PAUSED_MIGRATION) {
+            // The host that it comes to shows no job.
+            return operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT ? VmRun::outgoing : VmRun::incoming;
+        }
         if (operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN) {
             return VmRun::incoming;
-        }
-        if (operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT && reason == VIR_DOMAIN_PAUSED_MIGRATION) {
-            return VmRun::outgoing;
         }
         return reason == VIR_DOMAIN_PAUSED_STARTING_UP ? VmRun::preparing : VmRun::paused;
     case VIR_DOMAIN_PMSUSPENDED:

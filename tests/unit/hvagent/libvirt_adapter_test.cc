@@ -221,7 +221,7 @@ TEST(VmRunTest, OfStateReasonAndJob)
         {"paused by an I/O error while it is copied away", VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_IOERROR, VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT, VmRun::paused},
         {"paused at the end of the copy", VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_MIGRATION, VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT, VmRun::outgoing},
         {"its memory follows", VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_POSTCOPY, 0, VmRun::outgoing},
-        {"being copied to here", VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_MIGRATION, VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN, VmRun::incoming},
+        {"being copied to here", VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_MIGRATION, 0, VmRun::incoming},
         {"about to be copied to here", VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_STARTING_UP, VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN, VmRun::incoming},
         {"starting", VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_STARTING_UP, VIR_DOMAIN_JOB_OPERATION_START, VmRun::preparing},
         {"started paused", VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_UNKNOWN, 0, VmRun::paused},
