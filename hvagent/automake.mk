@@ -89,6 +89,8 @@ $(hvagent_libhvagentovs_a_OBJECTS): $(OVS_STAMP)
 hvagent_hvagent_SOURCES = \
 	hvagent/commands.cc \
 	hvagent/commands.h \
+	hvagent/libvirt/libvirt_feed.cc \
+	hvagent/libvirt/libvirt_feed.h \
 	hvagent/main.cc \
 	hvagent/ovs_feed.cc \
 	hvagent/ovs_feed.h \
@@ -101,9 +103,9 @@ nvo3_hvagent_libs = \
 	lib/libnvo3control.a \
 	lib/libnvo3esp.a \
 	lib/libnvo3base.a
-hvagent_hvagent_LDADD = hvagent/libhvagentovs.a $(nvo3_hvagent_libs) lib/libnvo3daemonovs.a $(OVS_LIBS) \
-	$(PROTOBUF_LIBS) $(LIBXML_LIBS) $(IPSEC_MB_LIBS) $(OPENSSL_LIBS) $(BOOST_LIBS) -lpthread
-EXTRA_hvagent_hvagent_DEPENDENCIES = $(OVS_STAMP) hvagent/libhvagentovs.a lib/libnvo3daemonovs.a $(nvo3_hvagent_libs)
+hvagent_hvagent_LDADD = hvagent/libhvagentovs.a hvagent/libhvagentlibvirt.a $(nvo3_hvagent_libs) lib/libnvo3daemonovs.a $(OVS_LIBS) \
+	$(PROTOBUF_LIBS) $(LIBVIRT_LIBS) $(LIBXML_LIBS) $(IPSEC_MB_LIBS) $(OPENSSL_LIBS) $(BOOST_LIBS) -lpthread
+EXTRA_hvagent_hvagent_DEPENDENCIES = $(OVS_STAMP) hvagent/libhvagentovs.a hvagent/libhvagentlibvirt.a lib/libnvo3daemonovs.a $(nvo3_hvagent_libs)
 $(hvagent_hvagent_OBJECTS): lib/control/control.pb.h
 
 # The agent's OVS thread without NVA and I/O thread, for tests/system/test_pipeline.py.

@@ -2,6 +2,7 @@
 //
 // hvagent: authenticates hosts and keys the protected tunnels of Open vSwitch.
 // Start, the OVS thread's loop, stop.
+#include <memory>
 #include <string>
 
 #include "base/log.h"
@@ -11,6 +12,7 @@
 #include "daemon/program.h"
 #include "hvagent/agent.h"
 #include "hvagent/commands.h"
+#include "hvagent/libvirt/libvirt_feed.h"
 #include "hvagent/ovs_feed.h"
 
 using namespace nvo3;
@@ -53,11 +55,17 @@ int main(int argc, char* argv[])
     agent::register_commands(**started);
     agent::OvsFeed feed(ovs.database, **started);
     daemon::register_command({"vn/flows", "[json]", 0, [&feed](const daemon::Call& call) -> base::Result<std::string> { return feed.show_flows(call.json); }});
+    auto libvirt = std::make_unique<agent::LibvirtFeed>(**started);
+    daemon::register_later({"hook/qemu", "DOMAIN OPERATION SUB-OPERATION EXTRA XML", 5,
+                            [&libvirt](const daemon::Call& call, const daemon::Answer& answer) { libvirt->on_hook(call, answer); }});
     ovs_daemon_ready();
     // The database first: a command then meets what was configured before it.
     for (feed.run(); !ovs_daemon_run(); feed.run()) {
+        libvirt->run();
+        daemon::send_answers();
         ovs_daemon_block();
     }
+    libvirt.reset();
     started->reset();
     ovs_daemon_close();
 }
