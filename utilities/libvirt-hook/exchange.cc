@@ -40,7 +40,7 @@ base::Result<json> result_of(std::string_view text)
         return no_answer();
     }
     const json reply = json::parse(text, nullptr, false);
-    if (!reply.is_object() || !reply.contains("result") || reply.value("id", json()) != json(1)) {
+    if (!reply.is_object() || reply.value("id", json()) != json(1)) {
         return no_answer();
     }
     if (const json error = reply.value("error", json()); !error.is_null()) {
@@ -50,7 +50,7 @@ base::Result<json> result_of(std::string_view text)
         }
         return base::Error{EPERM, words};
     }
-    return reply["result"];
+    return reply.contains("result") ? base::Result<json>(reply["result"]) : no_answer();
 }
 
 // Waits until the socket is ready for 'events'; false at the deadline.
