@@ -11,7 +11,7 @@ import signal
 from . import kernel, net
 from .capture import Capture
 from .host import DAEMONS, Host
-from .libvirt import Hypervisor
+from .libvirt import Guest, Hypervisor
 from .nva import Nva
 from .pki import Pki
 from .process import LabError, run, wait_until
@@ -43,7 +43,8 @@ class Plan:
     vns: int = 1                    # virtual networks, with an NVA or external NVEs
     multicast: bool = True          # the underlay carries multicast, with an NVA
     nves: int = 0                   # external NVEs; the hosts are hypervisors then, each of all of them
-    libvirt: bool = False           # the hypervisors have a libvirtd, and no VM of this lab: Guest makes them
+    libvirt: bool = False           # the hypervisors have a libvirtd, and no Vm of this lab
+    guests: int = 0                 # but these, which libvirt starts
     builddir: str | None = None
 
     def check(self):
@@ -54,6 +55,8 @@ class Plan:
                            "networks are possible, more than one network only with an NVA or external NVEs")
         if not 0 <= self.nves <= 8 or (self.nves and self.ipv6) or (self.libvirt and not self.nves):
             raise LabError("0 to 8 external NVEs are possible, with an IPv4 underlay; libvirt only with one of them")
+        if not 0 <= self.guests <= 50 or (self.guests and not self.libvirt):
+            raise LabError(f"{self.guests} guests: 0 to 50 are possible, on hypervisors with libvirt")
         for name, value, values in (("underlay", self.underlay, ("afpacket", "afxdp")), ("encap", self.encap, ("geneve", "vxlan"))):
             if value not in values:
                 raise LabError(f"{name} '{value}' is not known: use {' or '.join(values)}")
@@ -76,6 +79,7 @@ class Lab:
         self.store_pki = Pki(self.programs, self.directory / "store-ca")
         self.underlay_ns = self.plan.prefix + "nvo3-underlay"
         self._say = say
+        self._cache = kernel.cache(kernel.builddir(self.plan.builddir or os.environ.get("NVO3_BUILDDIR")))
         self._tunnel_options = tunnel_options or (lambda host, peer: {})
         self._serves = serves or (lambda host, vni: True)
         self.nves = {name: host for name, host in self._make_host_objects("nve", self.plan.nves, NVE_NUMBER)}
@@ -89,6 +93,10 @@ class Lab:
             # The hosts in turn, then the networks in turn.
             network = (n - 1) // len(places) % self.plan.vns
             self.vms[f"vm{n}"] = Vm(f"vm{n}", n, host, self.plan.prefix, VNI + network, network)
+        self.guests = {}
+        for n in range(1, self.plan.guests + 1):
+            network = (n - 1) // self.plan.hosts % self.plan.vns
+            self.guests[f"g{n}"] = Guest(f"g{n}", n, self.directory, self._cache, [(self.network(VNI + network), f"10.50.{network}.{100 + n}/24")])
         nodes = max(self.plan.nva, self.plan.stores) if self.plan.nva else 0
         self.nvas = {f"nva{n}": Nva(f"nva{n}", n, self.plan.stores, self.programs, self.plan.prefix, self.directory / f"nva{n}")
                      for n in range(1, nodes + 1)}
@@ -98,7 +106,7 @@ class Lab:
             name, options = f"{kind}{n}", {}
             make = Host
             if kind == "hv" and self.plan.libvirt:
-                make, options = Hypervisor, {"cache": kernel.cache(kernel.builddir(self.plan.builddir or os.environ.get("NVO3_BUILDDIR")))}
+                make, options = Hypervisor, {"cache": self._cache}
             yield name, make(name, first + n, self.programs, self.plan.prefix, self.directory / name, self.plan.datapath, **options)
 
     @classmethod
@@ -136,6 +144,7 @@ class Lab:
             vm.start(FALLBACK_MTU[self.plan.ipv6])
             if self.plan.nva or self.plan.nves:
                 vm.join(self.network(vm.vni))
+        self._start_guests()
         if wait and self.protected:
             self.wait_tunnels()
             self.set_vm_mtu()
@@ -164,6 +173,20 @@ class Lab:
         self.down()
 
     # ---- Parts ----
+
+    def _start_guests(self):
+        hypervisors = list(self.hypervisors.values())
+        for number, guest in enumerate(self.guests.values()):
+            host = hypervisors[number % len(hypervisors)]
+            self._say(f"guest {guest.name}: libvirt of {host.name} starts QEMU")
+            guest.define(host)
+            host.virsh("start", guest.name)
+        for guest in self.guests.values():
+            guest.wait_boot(60)
+
+    def place_of(self, guest):
+        """The hypervisor where a guest runs, or None."""
+        return next((host for host in self.hypervisors.values() if host.pid("libvirtd") and host.has(guest)), None)
 
     @property
     def protected(self):

@@ -4,6 +4,7 @@
 All its daemons run in a mount namespace with directories of their own at the standard places, as on a machine of their own.
 """
 
+import functools
 import pathlib
 import time
 
@@ -41,6 +42,7 @@ def need():
     kernel.need(kernel.PROGRAMS)
 
 
+@functools.lru_cache
 def images(cache):
     """(kernel image, initramfs) of the guests, made where they are not yet."""
     with kernel.locked(cache) as tree:
@@ -53,7 +55,6 @@ class Hypervisor(Host):
     def __init__(self, name, number, programs, prefix, directory, datapath="nvo3", cache=None):
         super().__init__(name, number, programs, prefix, directory, datapath)
         self.cache = pathlib.Path(cache)
-        self.guests = {}
 
     # ---- The mount namespace ----
 
@@ -103,6 +104,10 @@ class Hypervisor(Host):
             run(self.inside() + ["libvirtd", "-d", "-p", self.rundir / "libvirtd.pid"], env=self.env)
             self.virsh("uri")
 
+    def has(self, guest):
+        """Whether a guest runs here."""
+        return guest.name in self.virsh("list", "--name").split()
+
     def virsh(self, *argv, check=True, timeout=60):
         """virsh; returns what it prints, without `check` with its errors."""
         done = run(self.inside() + ["virsh", "-q", *argv], env=self.env, check=check, timeout=timeout)
@@ -117,22 +122,23 @@ class Hypervisor(Host):
 
 
 class Guest:
-    """A VM that libvirt runs; its interfaces come from `nics`: a list of (network, address with prefix, hot-plugged later or not)."""
+    """A VM that libvirt runs; its interfaces are `nics`, each (network, address with prefix, and whether it is plugged in later)."""
 
-    def __init__(self, name, number, directory, images, nics, memory=96, profile=True):
+    def __init__(self, name, number, directory, cache, nics, memory=96, profile=True):
         self.name = name
+        self.network = nics[0][0]
         self.uuid = f"aaaaaaaa-0000-4000-8000-{number:012x}"
         self.nics = [Nic(f"52:54:00:00:{index:02x}:{number:02x}", f"ff0cf2db-0000-4000-{0x8000 + index:04x}-{number:012x}", *nic)
                      for index, nic in enumerate(nics)]
         self.address = self.nics[0].address.partition("/")[0]
         self.mac = self.nics[0].mac
         self.console = pathlib.Path(directory) / f"{name}.console"
-        self._images = images
+        self._cache = pathlib.Path(cache)
         self._memory = memory
         self._profile = profile
 
     def xml(self, metadata=""):
-        kernel_image, initramfs = self._images
+        kernel_image, initramfs = images(self._cache)
         addresses = " ".join(f"lab.{nic.mac.replace(':', '')}={nic.address}" for nic in self.nics)
         interfaces = "".join(nic.xml(self._profile) for nic in self.nics if not nic.later)
         return f"""\

@@ -11,17 +11,19 @@ import time
 from . import net
 from .host import DAEMONS
 from .lab import DEFAULT_DIRECTORY, Lab, Plan
-from .process import LabError
+from .process import LabError, wait_until
 from .vm import Vm
 
 EPILOG = """\
 names: host N is hvN, underlay 172.31.0.N/24 and fd31::N/64 on br-phy, integration bridge br-int, tunnel port to host M tunM;
        VM N is vmN, 10.50.0.N/24 in VNI 5001; with --vns, network K is vn5000+K and its VMs are in 10.50.K-1.0/24;
+       with --split, hvN is a hypervisor with libvirt, nve1 its network edge, guest N is gN, 10.50.0.100+N;
        with --nva, NVA N is nvaN, 172.31.0.200+N, and nvo3-geneve (or nvo3-vxlan) is the tunnel port to all hosts
 
 examples:
   nvo3-sandbox                                   two hosts, two VMs, a tunnel, and a look at the wire
   nvo3-sandbox up --nva --hosts 3 --vns 2         the same by an NVA: no tunnel is configured on a host
+  nvo3-sandbox up --split                        hypervisors with libvirt and QEMU; their network edge is another device
   nvo3-sandbox status
   nvo3-sandbox exec vm1 ping 10.50.0.2
   nvo3-sandbox exec hv1 ovs-appctl nvo3/show
@@ -48,6 +50,17 @@ LOOK_AROUND_NVA = """\
     {command} exec nva1 nvo3-nvactl vn-leave vn5001 hv2      hv2 serves the network no more: its VMs are cut off at once
     {command} exec hv1 ovs-appctl -t hvagent nva/show        what the NVA told; vn/show, group/show, tsi/show
 """
+LOOK_AROUND_SPLIT = """\
+Look around:
+    {command} status                                           what runs, in one table
+    {command} exec hv1 virsh list                              the guests; suspend, resume, destroy, start one
+    {command} exec nve1 ovs-appctl -t hvagent tsi/show         what the network edge knows of them, at once
+    {command} exec hv1 ovs-appctl -t hvagent throttle/show     and how much hv1 has told it; tsi/show, peer/show
+    {command} exec nve1 ovs-appctl nvo3/show                   the tunnels between edge and hypervisors
+    {command} exec vm1 ping {address}
+    {command} capture 5 underlay.pcap                          what an outsider sees
+    {command} down                                             remove all of it
+Logs: {directory}/hv1/log, {directory}/nve1/log, {directory}/hv1/libvirt/log; consoles of guests: {directory}/gN.console"""
 
 
 def say(text):
@@ -82,6 +95,8 @@ def _parse(argv):
                     help="N NVAs (default 1) tell the hosts who serves which network; nothing is configured per pair of hosts")
     up.add_argument("--stores", type=int, choices=(1, 3), default=1, help="servers of the NVA's store; 3 form a cluster")
     up.add_argument("--vns", type=int, default=1, metavar="M", help="number of virtual networks (default 1; more need --nva)")
+    up.add_argument("--split", action="store_true",
+                    help="the hosts are hypervisors with libvirt and a guest each (QEMU, without KVM); their network edge is nve1")
     up.add_argument("--no-multicast", dest="multicast", action="store_false",
                     help="with --nva: the underlay has no multicast, each broadcast goes to every member by itself")
     up.add_argument("--prefix", default="", help="put before the names of all network namespaces")
@@ -106,14 +121,17 @@ def _parse(argv):
 
 
 def command_up(options):
-    vms = options.vms if options.vms is not None else options.hosts * options.vns if options.nva else 2
-    plan = Plan(hosts=options.hosts, vms=vms, underlay=options.underlay, encap=options.encap, ipv6=options.ipv6,
+    if options.split and (options.nva or options.ipv6):
+        raise LabError("--split goes with neither --nva nor --ipv6 in the sandbox")
+    nves = 1 if options.split else 0
+    vms = options.vms if options.vms is not None else options.hosts * options.vns if options.nva else options.vns if options.split else 2
+    plan = Plan(nves=nves, libvirt=options.split, guests=options.hosts * options.vns if options.split else 0, hosts=options.hosts, vms=vms, underlay=options.underlay, encap=options.encap, ipv6=options.ipv6,
                 level=options.level, prefix=options.prefix, nva=options.nva, stores=options.stores, vns=options.vns,
                 multicast=options.multicast, builddir=os.environ.get("NVO3_BUILDDIR"))
     plan.check()
     lab = _existing(options.dir, plan)
     if lab is None:
-        say(f"==> Starting {plan.hosts} hosts and {plan.vms} VMs")
+        say(f"==> Starting {plan.hosts} hosts and {plan.vms + plan.guests} VMs")
         begin = time.monotonic()
         lab = Lab(plan, directory=options.dir, say=lambda text: say(f"    {text}"))
         try:
@@ -122,7 +140,7 @@ def command_up(options):
             raise LabError(f"{error}\nWhat there is stays for a look: logs are in {options.dir}/hvN/log; "
                            "'nvo3-sandbox down' removes it.") from None
         say(f"==> All tunnels are up, {time.monotonic() - begin:.1f} s after the start")
-    return _prove(lab)
+    return _prove_split(lab) if lab.guests else _prove(lab)
 
 
 def _existing(directory, plan):
@@ -160,15 +178,43 @@ def _prove(lab):
     if summary.other:
         say("These must not be there:\n    " + "\n    ".join(summary.strangers))
     good = answers == 5 and summary.other == 0 and (summary.esp > 0 or len(lab.hosts) == 1)
-    say("")
     if good:
-        more = LOOK_AROUND_NVA if lab.nvas else LOOK_AROUND_TUNNEL
-        say(LOOK_AROUND.format(more=more.format(command=os.environ.get("NVO3_SANDBOX", "nvo3-sandbox")), command=os.environ.get("NVO3_SANDBOX", "nvo3-sandbox"), directory=lab.directory, address=second.address))
-        if str(lab.directory) != DEFAULT_DIRECTORY:
-            say(f"In each of them: --dir {lab.directory}, or first export NVO3_SANDBOX_DIR={lab.directory}")
+        _say_look_around(lab, LOOK_AROUND, second.address, LOOK_AROUND_NVA if lab.nvas else LOOK_AROUND_TUNNEL)
         return 0
     say(f"nvo3-sandbox: this is not as it should be; logs are in {lab.directory}/hvN/log")
     return 1
+
+
+def _prove_split(lab):
+    """A guest reaches the VM at its network edge, and goes on when it moves to another hypervisor."""
+    vm, guest = next(iter(lab.vms.values())), next(iter(lab.guests.values()))
+    source = lab.place_of(guest)
+    target = next((host for host in lab.hypervisors.values() if host is not source), None)
+    with lab.capture(snap=128) as capture:
+        wait_until(lambda: vm.ping(guest), f"{vm.name} reaches {guest.name}", interval=0)
+        answers = vm.ping(guest, count=5)
+        say(f"==> {vm.name}, at the network edge, pings {guest.name} ({guest.address}) on {source.name}: {answers} of 5 answered")
+        if target:
+            pings = vm.time_pings(guest)
+            lasted = guest.migrate(source, target)
+            wait_until(lambda: vm.ping(guest), f"{vm.name} reaches {guest.name} again", interval=0)
+            say(f"==> {guest.name} moved to {target.name} in {lasted:.1f} s, alive; the longest pause between two answers was {pings.stop() * 1000:.0f} ms")
+    summary = capture.summary()
+    say("==> The underlay carried meanwhile, in packets:\n" + summary.table())
+    if summary.other:
+        say("These must not be there:\n    " + "\n    ".join(summary.strangers))
+    if answers == 5 and summary.other == 0 and summary.esp > 0:
+        _say_look_around(lab, LOOK_AROUND_SPLIT, guest.address)
+        return 0
+    say(f"nvo3-sandbox: this is not as it should be; logs are in {lab.directory}/hvN/log and {lab.directory}/nve1/log")
+    return 1
+
+
+def _say_look_around(lab, text, address, more=""):
+    command = os.environ.get("NVO3_SANDBOX", "nvo3-sandbox")
+    say("\n" + text.format(more=more.format(command=command), command=command, directory=lab.directory, address=address))
+    if str(lab.directory) != DEFAULT_DIRECTORY:
+        say(f"In each of them: --dir {lab.directory}, or first export NVO3_SANDBOX_DIR={lab.directory}")
 
 
 def command_status(options):
@@ -180,6 +226,11 @@ def command_status(options):
     if nva_rows:
         _print_table(["NVA", "ovsdb-server", "nvo3-nva"], nva_rows)
         say("")
+    if lab.guests:
+        guest_rows, alive = _guest_rows(lab)
+        _print_table(["GUEST", "HYPERVISOR", "ADDRESS", "NETWORK", "REACHED FROM", "NOT FROM"], guest_rows)
+        say("")
+        good = good and alive
     vm_rows, reached = _vm_rows(lab)
     _print_table(["VM", "HOST", "ADDRESS", "VNI", "REACHES", "DOES NOT REACH"], vm_rows)
     return 0 if good and serving and reached else 1
@@ -192,7 +243,9 @@ def _host_rows(lab):
         alive = {daemon: host.pid(daemon) is not None for daemon in DAEMONS}
         good = good and all(alive.values())
         head = [host.name, *("up" if alive[daemon] else "DOWN" for daemon in DAEMONS)]
-        wanted = [f"nvo3-{lab.plan.encap}"] if lab.plan.nva else [f"tun{peer.number}" for peer in lab.hosts.values() if peer is not host]
+        split = lab.plan.nves > 0
+        wanted = [f"nvo3-{lab.plan.encap}"] if lab.plan.nva or (split and host.name in lab.hypervisors) else \
+            [f"tun{peer.number}" for peer in lab.hypervisors.values()] if split else [f"tun{peer.number}" for peer in lab.hosts.values() if peer is not host]
         for port in wanted or ["-"]:
             row = ["-", "", "", ""]
             if port != "-":
@@ -245,6 +298,19 @@ def _vm_rows(lab):
     return rows, not any(missed for _, missed in results)
 
 
+def _guest_rows(lab):
+    """A row per guest, and whether each is reached by the VMs of its network."""
+    rows, good = [], True
+    for guest in lab.guests.values():
+        host = lab.place_of(guest)
+        vms = [vm for vm in lab.vms.values() if lab.network(vm.vni) == guest.network]
+        reached = [vm.name for vm in vms if host and vm.ping(guest)]
+        missed = [vm.name for vm in vms if vm.name not in reached]
+        good = good and host is not None and not missed
+        rows.append([guest.name, host.name if host else "-", guest.address, guest.network, ",".join(reached) or "-", ",".join(missed) or "-"])
+    return rows, good
+
+
 def _print_table(head, rows):
     table = [[str(cell) for cell in row] for row in [head, *rows]]
     widths = [max(len(row[i]) for row in table) for i in range(len(head))]
@@ -261,7 +327,8 @@ def command_exec(options):
         raise LabError(f"{options.name} is not there any more: make the sandbox anew with 'nvo3-sandbox up'")
     host = place.host if isinstance(place, Vm) else place
     sys.stdout.flush()
-    os.execvpe("ip", net.inside(place.ns) + options.command, host.env)
+    inside = net.inside(place.ns) if isinstance(place, Vm) else place.inside()
+    os.execvpe(inside[0], inside + options.command, host.env)
 
 
 def command_capture(options):

@@ -4,6 +4,7 @@
 import json
 import re
 import subprocess
+import threading
 
 from . import net
 from .process import LabError, run, wait_until
@@ -61,6 +62,10 @@ class Vm:
         """A ping that runs until stop() of what is returned, which gives (sent, received)."""
         return BackgroundPing(self, other, interval)
 
+    def time_pings(self, other):
+        """Pings until stop() of what is returned, which gives the longest time without an answer, in seconds."""
+        return TimedPings(self, getattr(other, "address", other))
+
     def iperf(self, other, *options, seconds=2):
         """iperf3 from here to another Vm; returns iperf3's own report as a dict."""
         server = subprocess.Popen(net.inside(other.ns) + ["iperf3", "-s", "-1", "--forceflush"], text=True,
@@ -98,3 +103,25 @@ class BackgroundPing:
         if not match:
             raise LabError(f"ping ended without a summary: {out[-200:]}")
         return int(match.group(1)), int(match.group(2))
+
+
+class TimedPings:
+    """Pings until stopped, and keeps the times of the answers."""
+
+    def __init__(self, vm, address):
+        self._command = net.inside(vm.ns) + ["ping", "-n", "-D", "-c", "20", "-i", "0.02", "-W", "1", address]
+        self._times = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        # Short runs: an address that nobody answers for makes ping slow to end.
+        while not self._ended.is_set():
+            text = run(self._command, check=False).stdout
+            self._times += [float(time) for time in re.findall(r"^\[([0-9.]+)\] \d+ bytes", text, re.MULTILINE)]
+
+    def stop(self):
+        self._ended.set()
+        self._thread.join()
+        return max((b - a for a, b in zip(self._times, self._times[1:])), default=float("inf"))
