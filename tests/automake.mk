@@ -24,6 +24,7 @@ EXTRA_DIST += \
 	tests/system/test_failures.py \
 	tests/system/test_groups_switch.py \
 	tests/system/test_insider.py \
+	tests/system/test_libvirt.py \
 	tests/system/test_mesh.py \
 	tests/system/test_nva.py \
 	tests/system/test_nva_dos.py \

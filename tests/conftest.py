@@ -60,10 +60,14 @@ def _keep_logs(name):
     for lab in _live:
         for host in lab.hosts.values():
             shutil.copytree(host.logdir, target / host.name, dirs_exist_ok=True) if host.logdir.exists() else None
+            qemu_logs = host.directory / "libvirt/log"
+            shutil.copytree(qemu_logs, target / host.name / "libvirt", dirs_exist_ok=True) if qemu_logs.exists() else None
             for words, call in (("vsctl-show", lambda: host.vsctl("show")), ("nvo3-show", lambda: host.appctl("nvo3/show")),
                                 ("sa-list", lambda: host.appctl("nvo3/sa-list")), ("counters", lambda: host.appctl("nvo3/counters")),
                                 ("interfaces", lambda: host.vsctl("list", "Interface")),
-                                ("peers", lambda: host.appctl("peer/show", target="hvagent"))):
+                                ("peers", lambda: host.appctl("peer/show", target="hvagent")),
+                                ("tsis", lambda: host.appctl("tsi/show", target="hvagent")),
+                                ("throttle", lambda: host.appctl("throttle/show", target="hvagent"))):
                 try:
                     text = call()
                 except LabError as error:
