@@ -40,10 +40,13 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/peers_view.cc \
 	hvagent/sa_client.cc \
 	hvagent/sa_client.h \
+	hvagent/server_client.cc \
+	hvagent/server_client.h \
 	hvagent/show.cc \
 	hvagent/show.h \
 	hvagent/show_json.h \
 	hvagent/show_overlay.cc \
+	hvagent/show_split.cc \
 	hvagent/split/hypervisor.cc \
 	hvagent/split/hypervisor.h \
 	hvagent/split/throttle.cc \
@@ -139,6 +142,7 @@ tests_unit_hvagent_tests_SOURCES = \
 	tests/unit/hvagent/nva_client_test.cc \
 	tests/unit/hvagent/overlay_test.cc \
 	tests/unit/hvagent/show_test.cc \
+	tests/unit/hvagent/split/hypervisor_test.cc \
 	tests/unit/hvagent/split/throttle_test.cc \
 	tests/unit/hvagent/split/tsi_wishes_test.cc \
 	tests/unit/hvagent/split/wish_list_test.cc \

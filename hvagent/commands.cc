@@ -36,6 +36,7 @@ void register_commands(Agent& agent)
     daemon::register_command(show<show_sas>(agent, "sa/show"));
     daemon::register_command(show<show_throttle>(agent, "throttle/show"));
     daemon::register_command(show<show_nvas>(agent, "nva/show"));
+    daemon::register_command(show<show_nves>(agent, "nve/show"));
     daemon::register_command(show<show_vns>(agent, "vn/show"));
     daemon::register_command(show<show_groups>(agent, "group/show"));
     daemon::register_command(show<show_tsis>(agent, "tsi/show"));

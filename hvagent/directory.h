@@ -42,6 +42,9 @@ struct VnView {
     std::vector<base::IpAddress> groups;                                // underlay multicast; empty: none
     std::map<std::string, std::vector<base::IpAddress>> members;        // name, underlay addresses; this host too
     std::map<base::MacAddress, VnMapping> mappings;                     // this host's too
+    // The member that has all interfaces which are not here and not in 'mappings': a
+    // hypervisor's external NVE.  Empty: none.
+    std::string uplink;
     bool operator==(const VnView&) const = default;
 };
 

@@ -2,10 +2,8 @@
 //
 // The session with one of the NVAs of other_config:nvo3-nva.
 //
-// The first of the list that answers is used, for as long as it works; when it goes
-// all are tried again, from the first on.  What it tells of networks goes into the
-// directory, what it tells of groups to the handler.  It is told of this host's tenant
-// system interfaces.
+// What it tells of networks goes into the directory, what it tells of groups to the
+// handler.  It is told of this host's tenant system interfaces.
 //
 // Place: owned by overlay.cc.  Thread: the I/O thread.
 #ifndef HVAGENT_NVA_CLIENT_H
@@ -17,12 +15,11 @@
 #include <string>
 #include <vector>
 
-#include "control/connector.h"
-#include "control/session.h"
 #include "hvagent/announcer.h"
 #include "hvagent/config.h"
 #include "hvagent/directory.h"
 #include "hvagent/peer.h"
+#include "hvagent/server_client.h"
 #include "hvagent/view.h"
 
 namespace nvo3::agent {
@@ -43,7 +40,7 @@ public:
     virtual void on_nva_status() = 0;
 };
 
-class NvaClient final : public control::SessionHandler {
+class NvaClient final : public ServerHandler {
 public:
     // Both must outlive it.  Idle until configure().
     NvaClient(PeerHost&, NvaHandler&);
@@ -55,47 +52,29 @@ public:
     // certificate is.  'renamed': what was told is another host's.
     void context_changed(bool renew, bool renamed);
     // Time has passed: certificates may have ended.
-    void check();
-    void rates_changed();
-    void switch_restarted(uint64_t switch_instance);
+    void check() { servers_.check(); }
+    void rates_changed() { servers_.rates_changed(); }
+    void switch_restarted(uint64_t switch_instance) { servers_.switch_restarted(switch_instance); }
     void stop();
 
     const Directory& directory() const { return directory_; }
-    bool is_up() const { return current_ != nullptr; }
+    bool is_up() const { return servers_.session() != nullptr; }
     // ENOTCONN without a session.
-    base::Result<uint64_t> send(control::Envelope);
+    base::Result<uint64_t> send(control::Envelope message) { return servers_.send(std::move(message)); }
 
     std::map<std::string, std::string> refused_tsis() const { return announcer_.refused(); }
-    NvaView view() const;
+    ServerView view() const { return servers_.view(); }
     std::vector<TsiView> tsis() const { return announcer_.view(); }
 
-    // SessionHandler.
-    base::Status admit(control::Session&) override;
-    void on_open(control::Session&) override;
+    // ServerHandler.
+    void on_server_up(control::Session&) override;
+    void on_server_down() override;
+    void on_server_message(control::Session&, const control::Envelope&) override;
     // The NVA says which networks there are: none is shared with it.
-    bool vn_allowed(control::Session&, base::Vni, std::optional<base::Encap>) override { return false; }
-    void on_message(control::Session&, const control::Envelope&) override;
-    void on_vn_refused(control::Session&, const control::Envelope&) override {}
-    void on_closed(control::Session&, const control::CloseInfo&) override;
+    bool on_server_vn(base::Vni) override { return false; }
+    void on_server_status() override { handler_.on_nva_status(); }
 
 private:
-    struct Nva {
-        Endpoint endpoint;
-        std::unique_ptr<control::Connector> connector;
-        std::shared_ptr<control::Session> session;      // in handshake or open
-        std::string name;               // as it proved it last; empty: never
-        std::string error;
-    };
-
-    Nva* nva_of(const control::Session&);
-    std::string label(const Nva&) const;
-    void search();
-    void arm_search();
-    void connected(Nva&, boost::asio::ip::tcp::socket);
-    void failed(Nva&, const std::string& reason);
-    void close(Nva&, control::proto::CloseCode, const std::string& reason);
-    void drop(Nva&);
-    base::Status check_identity(const control::PeerIdentity&) const;
     void on_directory_message(const control::Envelope&);
     void directory_changed();
     void flush_directory();
@@ -105,12 +84,10 @@ private:
     NvaHandler& handler_;
     Directory directory_;
     Announcer announcer_;
-    std::vector<std::unique_ptr<Nva>> nvas_;
-    Nva* current_ = nullptr;            // whose session is open
-    bool stopped_ = false;
+    ServerClient servers_;
+    bool has_nvas_ = false;
     bool directory_dirty_ = false;
-    uint64_t sessions_ = 0;             // opened since the agent started
-    boost::asio::steady_timer search_timer_, directory_timer_, announce_timer_;
+    boost::asio::steady_timer directory_timer_, announce_timer_;
     // Handlers of the timers find out whether this object is still there.
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -43,7 +43,8 @@ uint64_t new_instance()
 
 Peers::Peers(boost::asio::io_context& io, Options options, control::AuditLog& audit, const base::Clock& clock)
     : io_(io), options_(std::move(options)), audit_(audit), clock_(clock), instance_(new_instance()),
-      overlay_(*this, [this] { directory_changed(); }, [this] { changed(); }), poll_timer_(io), publish_timer_(io)
+      overlay_(*this, [this] { directory_changed(); }, [this] { changed(); }),
+      hypervisor_(*this, [this] { directory_changed(); }, [this] { changed(); }), poll_timer_(io), publish_timer_(io)
 {
     switch_ = std::make_unique<SaClient>(io_, options_.sa_socket, instance_, *this);
 }
@@ -63,6 +64,7 @@ void Peers::stop()
     poll_timer_.cancel();
     publish_timer_.cancel();
     overlay_.stop();
+    hypervisor_.stop();
     for (auto& [remote, peer] : peers_) {
         peer->detach();
     }
@@ -91,8 +93,10 @@ void Peers::apply(std::shared_ptr<const Config> config)
         apply_credentials();
     }
     bool listener_differs = !before || before->listen_address != config_->listen_address ||
-                            before->listen_port != config_->listen_port || before->listen_dual_stack != config_->listen_dual_stack;
+                            before->listen_port != config_->listen_port || before->listen_dual_stack != config_->listen_dual_stack ||
+                            before->role != config_->role;
     overlay_.configure(*config_);
+    hypervisor_.configure(*config_);
     apply_peers();
     if (listener_differs) {
         listener_.reset();
@@ -103,6 +107,7 @@ void Peers::apply(std::shared_ptr<const Config> config)
             peer->rates_changed();
         }
         overlay_.rates_changed();
+        hypervisor_.rates_changed();
     }
     if (!before) {
         // Only now is known which of the SAs in the switch are wanted.
@@ -146,14 +151,27 @@ void Peers::report_changes(const Config* before)
             event(std::string("other_config:") + key + " is now " + (is->empty() ? "unset" : *is));
         }
     }
+    if (old.nves != config_->nves) {
+        event("other_config:nvo3-nve now names " + std::to_string(config_->nves.size()) + " external NVEs");
+    }
     if (old.nvas != config_->nvas) {
         event("other_config:nvo3-nva now names " + std::to_string(config_->nvas.size()) + " NVAs");
     }
 }
 
+std::shared_ptr<const DirectoryView> Peers::directory() const
+{
+    return config_ && config_->is_hypervisor() ? hypervisor_.directory() : overlay_.directory();
+}
+
+bool Peers::is_complete() const
+{
+    return config_ && config_->is_hypervisor() ? directory()->complete : overlay_.is_complete();
+}
+
 void Peers::apply_peers()
 {
-    auto [wanted, reach, problems] = wanted_peers(*config_, *overlay_.directory(), own_name());
+    auto [wanted, reach, problems] = wanted_peers(*config_, *directory(), own_name());
     for (const std::string& problem : problems) {
         if (std::ranges::find(directory_problems_, problem) == directory_problems_.end()) {
             base::log(LogLevel::warn, kModule, problem);
@@ -205,7 +223,7 @@ void Peers::claim_unclaimed()
             peer->adopt(claimed);
         }
     }
-    if (!overlay_.is_complete()) {
+    if (!is_complete()) {
         return;
     }
     for (const auto& [remote, sas] : std::exchange(unclaimed_, {})) {
@@ -268,7 +286,7 @@ void Peers::apply_credentials()
 // With pre-shared keys alone none are needed.
 bool Peers::wants_certificates() const
 {
-    return config_ && (!config_->nvas.empty() || std::ranges::any_of(config_->tunnels, [](const Tunnel& tunnel) {
+    return config_ && (config_->has_pipeline() || std::ranges::any_of(config_->tunnels, [](const Tunnel& tunnel) {
                            return tunnel.psk.empty() && !tunnel.flow_remote;
                        }));
 }
@@ -310,6 +328,7 @@ void Peers::credentials_refreshed(const ContextPtr& before)
             }
         }
         overlay_.credentials_changed(true, false);
+        hypervisor_.credentials_changed(true, false);
         return all_changed();
     }
     const control::PeerIdentity& own = now->own_identity();
@@ -323,6 +342,7 @@ void Peers::credentials_refreshed(const ContextPtr& before)
         peer->context_changed(renew && !renamed);
     }
     overlay_.credentials_changed(renew, renamed);
+    hypervisor_.credentials_changed(renew, renamed);
     all_changed();
 }
 
@@ -347,6 +367,7 @@ void Peers::poll()
         peer->refresh(false);
     }
     overlay_.poll();
+    hypervisor_.poll();
     if (!listener_) {
         listen();
     }
@@ -390,7 +411,9 @@ bool Peers::rekey(const std::string& name)
 
 void Peers::listen()
 {
-    if (stopping_) {
+    // A hypervisor connects; nobody connects to it.
+    if (stopping_ || config_->is_hypervisor()) {
+        listen_problem_.clear();
         return;
     }
     boost::asio::ip::address address = boost::asio::ip::address_v4::any();
@@ -513,7 +536,7 @@ void Peers::on_switch_up(const esp::msg::SwitchHello& hello, const std::vector<e
         }
         // Of a network that the directory has not told of yet it may well be.
         Peer* peer = find(sa.remote);
-        bool known = overlay_.is_complete() || (peer && peer->serves(sa.vni, sa.encap));
+        bool known = is_complete() || (peer && peer->serves(sa.vni, sa.encap));
         (known ? by_peer : unclaimed_)[sa.remote].push_back(
             {sa.direction, {sa.encap, sa.vni}, sa.spi, sa.cipher, sa.generation, std::chrono::seconds(sa.age_seconds)});
     }
@@ -527,6 +550,7 @@ void Peers::on_switch_up(const esp::msg::SwitchHello& hello, const std::vector<e
         peer->switch_up(by_peer[remote], switch_instance_);
     }
     overlay_.switch_up(live, switch_instance_);
+    hypervisor_.switch_restarted(switch_instance_);
     published_.clear();
     changed();
 }

@@ -89,6 +89,9 @@ private:
     };
 
     Peer* find(const base::IpAddress&);
+    // What this host is told of networks, and whether that is all.
+    std::shared_ptr<const DirectoryView> directory() const;
+    bool is_complete() const;
     void apply_peers();
     void claim_unclaimed();
     void directory_changed();

@@ -53,12 +53,13 @@ void Peers::publish_networks()
     NetworkView view;
     view.has_pipeline = config_->has_pipeline();
     view.own_name = own_name();
-    view.directory = overlay_.directory();
+    view.directory = directory();
     view.reach = reach_;
     for (const auto& [vni, vn] : view.directory->vns) {
         view.encaps.insert(vn->encap);
     }
     overlay_.fill(view);
+    hypervisor_.fill(view);
     if (view != *networks_) {
         networks_ = std::make_shared<const NetworkView>(std::move(view));
         options_.publish_networks(networks_);
@@ -84,16 +85,17 @@ void Peers::publish()
 PortState Peers::flow_port_state(const Tunnel& tunnel) const
 {
     PortState state{"up", "flow", ""};
-    if (tunnel.nva && !config_->nvas.empty() && !overlay_.directory()->complete) {
-        return {"waiting", "flow", "no NVA has told this host its networks yet: see ovs-appctl -t hvagent nva/show"};
+    if (tunnel.nva && config_->has_pipeline() && !directory()->complete) {
+        return {"waiting", "flow", config_->is_hypervisor() ? "no external NVE has let this host into its networks yet: see ovs-appctl -t hvagent nve/show"
+                                                            : "no NVA has told this host its networks yet: see ovs-appctl -t hvagent nva/show"};
     }
-    if (tunnel.nva && config_->nvas.empty()) {
+    if (tunnel.nva && !config_->has_pipeline()) {
         return {"waiting", "flow", "options:nvo3_vnis=nva needs other_config:nvo3-nva, the NVAs that tell which networks there are"};
     }
     if (peers_.empty() && !tunnel.nva) {
         return {"waiting", "flow", "no other port names a peer that remote_ip=flow could reach"};
     }
-    const auto channels = channels_of(tunnel, *overlay_.directory());
+    const auto channels = channels_of(tunnel, *directory());
     for (const auto& [remote, peer] : peers_) {
         if (tunnel.nva && std::ranges::find(peer->config().ports, tunnel.port) == peer->config().ports.end()) {
             continue;       // no member of its networks
@@ -118,7 +120,7 @@ std::map<std::string, PortState> Peers::port_states() const
     }
     for (const Tunnel& tunnel : config_->tunnels) {
         auto peer = peers_.find(tunnel.remote);
-        states[tunnel.port] = tunnel.flow_remote || peer == peers_.end() ? flow_port_state(tunnel) : peer->second->port_state(tunnel.port, channels_of(tunnel, *overlay_.directory()));
+        states[tunnel.port] = tunnel.flow_remote || peer == peers_.end() ? flow_port_state(tunnel) : peer->second->port_state(tunnel.port, channels_of(tunnel, *directory()));
     }
     for (const Problem& problem : config_->problems) {
         if (!problem.port.empty()) {
@@ -163,6 +165,7 @@ AgentView Peers::view() const
     view.directory_problems = directory_problems_;
     view.networks = networks_;
     overlay_.fill(view);
+    hypervisor_.fill(view);
     return view;
 }
 

@@ -47,6 +47,9 @@ json to_json(const PeerView& peer, TimePoint now)
                             {"role", peer.session->peer_role},
                             {"age_seconds", seconds(peer.session->opened, now)}};
     }
+    if (peer.control) {
+        value["control"] = {{"tls", peer.control->tls}, {"age_seconds", seconds(peer.control->opened, now)}};
+    }
     value["networks"] = json::array();
     for (const ChannelView& channel : peer.channels) {
         json network{{"encap", to_string(channel.id.encap)},
@@ -75,6 +78,9 @@ void print_peer(std::ostream& out, const PeerView& peer, TimePoint now)
             << ", begun by " << (peer.session->initiator ? "this host" : "the peer") << " " << seconds(peer.session->opened, now) << " s ago\n";
     } else {
         out << "    session: none\n";
+    }
+    if (peer.control) {
+        out << "    control session: " << peer.control->tls << ", begun " << seconds(peer.control->opened, now) << " s ago\n";
     }
     out << "    ports:";
     for (const std::string& port : peer.ports) {
@@ -169,7 +175,7 @@ std::string show_sas(const AgentView& view, bool as_json)
 std::string show_throttle(const AgentView& view, bool as_json)
 {
     if (as_json) {
-        json value{{"control", {{"rate", view.control_rate}, {"burst", view.control_burst}}}, {"vm_events", nullptr}};
+        json value{{"control", {{"rate", view.control_rate}, {"burst", view.control_burst}}}, {"vm_events", vm_events_json(view)}};
         value["peers"] = json::array();
         for (const PeerView& peer : view.peers) {
             if (peer.session) {
@@ -190,7 +196,7 @@ std::string show_throttle(const AgentView& view, bool as_json)
                 << peer.session->messages_out << " (held back " << peer.session->send_throttled << " times)\n";
         }
     }
-    out << "VM events: not throttled, as no libvirt (role hypervisor) is configured\n";
+    out << show_vm_events(view);
     return out.str();
 }
 

@@ -16,6 +16,7 @@ namespace nvo3::agent {
 std::string show_peers(const AgentView&, bool json);
 std::string show_sas(const AgentView&, bool json);
 std::string show_throttle(const AgentView&, bool json);
+std::string show_nves(const AgentView&, bool json);
 std::string show_nvas(const AgentView&, bool json);
 std::string show_vns(const AgentView&, bool json);
 std::string show_groups(const AgentView&, bool json);

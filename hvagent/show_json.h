@@ -24,6 +24,10 @@ inline std::string dump(const nlohmann::json& value)
     return value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
+// Parts of throttle/show: what the throttle between VMs and external NVE does.
+nlohmann::json vm_events_json(const AgentView&);
+std::string show_vm_events(const AgentView&);
+
 }  // namespace nvo3::agent
 
 #endif

@@ -41,7 +41,7 @@ std::string directory_state(const AgentView& view)
 {
     const auto& directory = *view.networks->directory;
     std::string count = std::to_string(directory.vns.size()) + " networks";
-    if (view.nva.list.empty()) {
+    if (view.nva.list.empty() && !view.is_hypervisor) {
         return kNoNva;
     }
     return directory.complete ? "complete, " + count : "not complete yet, " + count;
@@ -60,7 +60,7 @@ std::string show_nvas(const AgentView& view, bool as_json)
                    {"sessions_opened", view.nva.sessions},
                    {"problems", problems}};
         value["nvas"] = json::array();
-        for (const NvaEndpointView& nva : view.nva.list) {
+        for (const ServerEndpointView& nva : view.nva.list) {
             json entry{{"endpoint", nva.endpoint}, {"in_use", nva.in_use}};
             if (!nva.name.empty()) {
                 entry["name"] = nva.name;
@@ -83,7 +83,7 @@ std::string show_nvas(const AgentView& view, bool as_json)
     for (const std::string& problem : problems) {
         out << "problem: " << problem << "\n";
     }
-    for (const NvaEndpointView& nva : view.nva.list) {
+    for (const ServerEndpointView& nva : view.nva.list) {
         out << (nva.name.empty() ? nva.endpoint : nva.name + " (" + nva.endpoint + ")") << ": " << (nva.in_use ? "in use" : "not in use") << "\n";
         if (nva.in_use && view.nva.session) {
             out << "    session: " << view.nva.session->tls << ", begun " << seconds(view.nva.session->opened, view.now) << " s ago\n";
@@ -172,13 +172,17 @@ std::string show_tsis(const AgentView& view, bool as_json)
     json list = json::array();
     std::ostringstream out;
     for (const TsiView& tsi : view.tsis) {
-        json value{{"port", tsi.port}, {"vn", tsi.vn}, {"mac", to_string(tsi.mac)}, {"addresses", texts(tsi.addresses)}, {"state", tsi.state}};
-        out << tsi.port << ": network " << tsi.vn;
+        json value{{"port", tsi.port.empty() ? json(nullptr) : json(tsi.port)}, {"vn", tsi.vn}, {"mac", to_string(tsi.mac)}, {"addresses", texts(tsi.addresses)}, {"state", tsi.state}};
+        out << (tsi.port.empty() ? "no port" : tsi.port) << ": network " << tsi.vn;
         if (tsi.vni) {
             value["vni"] = tsi.vni->value;
             out << " (VNI " << tsi.vni->value << ")";
         }
         out << ", " << to_string(tsi.mac) << (tsi.addresses.empty() ? "" : ", " + join(tsi.addresses)) << ": " << tsi.state;
+        if (!tsi.vm.empty()) {
+            value.update({{"tsi", tsi.id}, {"vm", tsi.vm}, {"vm_state", tsi.run}});
+            out << " (" << tsi.vm << ", " << tsi.run << ")";
+        }
         if (!tsi.reason.empty()) {
             value["reason"] = tsi.reason;
             out << ": " << tsi.reason;
@@ -189,7 +193,7 @@ std::string show_tsis(const AgentView& view, bool as_json)
     if (as_json) {
         return dump({{"tsis", list}});
     }
-    if (view.nva.list.empty()) {
+    if (view.nva.list.empty() && !view.is_hypervisor) {
         return std::string("no tenant system interfaces: ") + kNoNva + "\n";
     }
     return list.empty() ? "no tenant system interfaces: no port has external_ids:nvo3-vn\n" : out.str();

@@ -20,6 +20,7 @@
 #include "hvagent/directory.h"
 #include "hvagent/keying.h"
 #include "hvagent/network_view.h"
+#include "hvagent/split/throttle.h"
 
 namespace nvo3::control {
 class Session;
@@ -47,19 +48,20 @@ struct PeerView {
     bool psk = false;
     std::vector<std::string> ports;
     std::optional<SessionView> session;     // of the newest open one
+    std::optional<SessionView> control;     // that of the control channel, with a hypervisor or of one
     uint64_t sessions = 0;          // opened since the agent started
     std::vector<ChannelView> channels;
 };
 
-// One entry of other_config:nvo3-nva.
-struct NvaEndpointView {
+// One entry of other_config:nvo3-nva, or nvo3-nve.
+struct ServerEndpointView {
     std::string endpoint;           // address and port
     std::string name;               // as it was authenticated last; empty: never
     bool in_use = false;
     std::string error;              // why not, a sentence; empty: not tried
 };
-struct NvaView {
-    std::vector<NvaEndpointView> list;
+struct ServerView {
+    std::vector<ServerEndpointView> list;
     std::optional<SessionView> session;
     uint64_t sessions = 0;          // opened since the agent started
 };
@@ -108,12 +110,18 @@ struct AgentView {
     std::vector<Problem> problems;  // of the configuration
     std::vector<PeerView> peers;
     uint64_t control_rate = 0, control_burst = 0;
-    NvaView nva;
+    ServerView nva;
     std::vector<std::string> directory_problems;    // of what the NVA told
     std::vector<std::string> multicast_problems;    // of joining underlay groups
     std::shared_ptr<const NetworkView> networks = std::make_shared<const NetworkView>();
     std::vector<GroupView> groups;
     std::vector<TsiView> tsis;
+    // Of a hypervisor.
+    bool is_hypervisor = false;
+    ServerView nve;
+    ThrottleView throttle;
+    std::string libvirt_problem;    // a sentence; empty: it can be asked, or is not wanted
+    std::vector<std::string> tsi_problems;          // of interfaces that the NVE is not told of
 };
 
 // What Interface status shows of a port.

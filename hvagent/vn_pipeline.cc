@@ -238,6 +238,11 @@ private:
         if (!tunnel_ || !reach_) {
             return;
         }
+        if (auto path = reach_->members.find(vn_.uplink); path != reach_->members.end()) {
+            // To it alone, if the destination is one interface: other ports have no part in it.
+            flows_.push_back("table=62,priority=20" + reg_ + "," + kFromVm + ",dl_dst=00:00:00:00:00:00/01:00:00:00:00:00 actions=set_field:" +
+                             number(vn_.vni.value) + "->tun_id," + to(path->second));
+        }
         for (const auto& [mac, mapping] : vn_.mappings) {
             auto path = reach_->members.find(mapping.nve);
             if (path != reach_->members.end() && !local_.contains(mac)) {

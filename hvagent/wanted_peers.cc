@@ -20,6 +20,12 @@ void set_common(PeerConfig& peer, const base::IpAddress& remote, const Config& c
     peer.control_level = config.control_level;
     if (config.role == control::Role::hypervisor) {
         peer.channel = control::proto::CHANNEL_DATA;
+        for (const ExternalNve& nve : config.nves) {
+            if (nve.endpoint.address == remote) {
+                peer.port = nve.endpoint.port;
+                peer.control_level = data_level(nve.cipher);
+            }
+        }
     }
     peer.policy = {config.rekey_after, config.rekey_bytes};
 }

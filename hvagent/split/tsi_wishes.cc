@@ -174,6 +174,21 @@ void TsiWishes::session_down()
     }
 }
 
+void TsiWishes::forget_networks()
+{
+    for (auto& [vn, network] : networks_) {
+        network.connected.reset();
+        network.told = network.unfit = false;
+        network.is_news = true;
+    }
+    for (auto& [key, entry] : entries_) {
+        entry.state = proto::TSI_NONE;
+        entry.granted = entry.told = false;
+        entry.is_news = true;
+    }
+    forget_gone();
+}
+
 void TsiWishes::on_report(const proto::TsiReport& report)
 {
     if (!up_ || reported_) {

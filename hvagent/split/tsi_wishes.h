@@ -53,6 +53,8 @@ public:
     // of the session before, whose networks stay until it says otherwise.
     void session_up(bool same, esp::Cipher cipher);
     void session_down();
+    // What the NVE of the session before has granted is void.
+    void forget_networks();
 
     // Of what there is something to tell, once for each change: 'vm' is empty for a
     // network.  The caller gives turns.
@@ -83,6 +85,7 @@ public:
 
     // All that the present NVE has been told of was answered.
     bool in_sync() const { return synced_; }
+    esp::Cipher cipher() const { return cipher_; }
     std::vector<ConnectedVn> networks() const;          // by VNI
     bool has_network(base::Vni) const;
     // Ports that must not carry traffic, and why.

@@ -14,7 +14,14 @@ constexpr size_t kMaxId = 64;       // of control.proto
 
 class Maker {
 public:
-    Maker(const std::vector<RawVmPort>& ports, WishList& out) : ports_(ports), out_(out) {}
+    Maker(const std::vector<RawVmPort>& ports, WishList& out) : ports_(ports), out_(out)
+    {
+        for (const RawVmPort& port : ports) {
+            if (!port.iface_id.empty()) {
+                by_id_.emplace(port.iface_id, &port);
+            }
+        }
+    }
 
     void add(const Vm& vm)
     {
@@ -65,8 +72,8 @@ public:
 private:
     const RawVmPort* port_of(const VmInterface& interface) const
     {
-        auto it = std::ranges::find_if(ports_, [&](const RawVmPort& port) { return !interface.id.empty() && port.iface_id == interface.id; });
-        return it == ports_.end() ? nullptr : &*it;
+        auto it = by_id_.find(interface.id);
+        return it == by_id_.end() ? nullptr : it->second;
     }
 
     void refuse(const Vm& vm, const std::string& port, const std::string& text)
@@ -81,12 +88,13 @@ private:
         if (wish.id.empty() || wish.id.size() > kMaxId) {
             return "the id of interface " + to_string(wish.mac) + " has " + std::to_string(wish.id.size()) + " octets, 1 to 64 are possible";
         }
-        for (const TsiWish& other : out_.wishes) {
-            if (other.vn == wish.vn && (other.mac == wish.mac || other.id == wish.id)) {
-                return "interface " + to_string(wish.mac) + " has the " + (other.mac == wish.mac ? "MAC address" : "id") + " of one of " +
-                       other.vm_name + " in the same network";
-            }
+        auto by_mac = macs_.find({wish.vn, wish.mac});
+        auto by_id = ids_.find({wish.vn, wish.id});
+        if (by_mac != macs_.end() || by_id != ids_.end()) {
+            return "interface " + to_string(wish.mac) + " has the " + (by_mac != macs_.end() ? "MAC address of one of " + by_mac->second
+                                                                                              : "id of one of " + by_id->second) + " in the same network";
         }
+        macs_[{wish.vn, wish.mac}] = ids_[{wish.vn, wish.id}] = wish.vm_name;
         if (!wish.port.empty()) {
             out_.tsis.push_back({wish.port, ofport, wish.vn, wish.mac, wish.addresses});
         }
@@ -96,7 +104,11 @@ private:
 
     const std::vector<RawVmPort>& ports_;
     WishList& out_;
+    std::map<std::string, const RawVmPort*> by_id_;
     std::set<const RawVmPort*> claimed_;
+    // Names of VMs by what no two may have.
+    std::map<std::pair<std::string, base::MacAddress>, std::string> macs_;
+    std::map<std::pair<std::string, std::string>, std::string> ids_;
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <deque>
 #include <functional>
 #include <list>
@@ -255,7 +256,7 @@ protected:
     control::AuditLog& audit() override { return *audit_log_; }
     const SessionTiming& timing() override { return timing_; }
     control::SessionOptions session_options() override { return {.agent_instance = 7, .linger = 100ms}; }
-    control::SessionHandler& session_handler() override { return *client_; }
+    control::SessionHandler& session_handler() override { std::abort(); }      // of peers
     ContextPtr certificate_context() override { return own_; }
     ContextPtr certificate_context(ControlLevel) override { return own_; }
     const std::string& certificate_problem() override { return problem_; }

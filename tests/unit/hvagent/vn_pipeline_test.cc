@@ -109,6 +109,25 @@ TEST(VnPipeline, PortsOfNoNetwork)
     });
 }
 
+TEST(VnPipeline, Uplink)
+{
+    // A hypervisor: all that is not here is at its external NVE, and goes to no other port.
+    auto hypervisor = [](World& w) {
+        VnView& vn = w.vns[base::Vni(5001)];
+        vn.mappings.clear();
+        vn.members = {{"hv1", {ip("192.0.2.1")}}, {"nve1", {ip("192.0.2.2")}}};
+        vn.uplink = "nve1";
+        w.networks.reach[vn.vni].members = {{"nve1", {ip("192.0.2.1"), ip("192.0.2.2")}}};
+    };
+    const char* match = "table=62,priority=20,reg0=5001,reg1=1,dl_dst=00:00:00:00:00:00/01:00:00:00:00:00";
+    check({
+        {"to the NVE", hypervisor, match, "set_field:5001->tun_id,set_field:192.0.2.1->tun_src,set_field:192.0.2.2->tun_dst,output:100"},
+        {"which cannot be reached", [&](World& w) { hypervisor(w); w.networks.reach.clear(); }, match, nullptr},
+        {"no port yet", [&](World& w) { hypervisor(w); w.input.tunnel_ports.clear(); }, match, nullptr},
+        {"no hypervisor", {}, match, nullptr},
+    });
+}
+
 TEST(VnPipeline, Classify)
 {
     const char* tap1 = "table=0,priority=40000,send_flow_rem,in_port=5";

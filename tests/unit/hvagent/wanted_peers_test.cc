@@ -124,6 +124,25 @@ TEST(WantedPeers, OfTheDirectory)
 }
 
 // A session is worth having at once, an SA that no port carries is not.
+TEST(WantedPeers, OfAHypervisor)
+{
+    RawConfig raw{{{"nvo3-role", "hypervisor"}, {"nvo3-nve", "192.0.2.2:7000=high"}}, {nva_port()}, {}};
+    auto made = make_config(raw, nullptr);
+    ASSERT_TRUE(made->problems.empty()) << made->problems[0].text;
+    DirectoryView directory;
+    add(directory, 5001, {{"hv1", {"192.0.2.1"}}, {"nve1", {"192.0.2.2"}}});
+    auto wanted = wanted_peers(*made, directory, "hv1");
+    ASSERT_EQ(wanted.peers.size(), 1u);
+    const PeerConfig& peer = wanted.peers.begin()->second;
+    EXPECT_EQ(peer.remote_name, "nve1");
+    EXPECT_EQ(peer.port, 7000);
+    EXPECT_EQ(peer.role, control::Role::nve);
+    EXPECT_EQ(peer.channel, control::proto::CHANNEL_DATA);
+    EXPECT_FALSE(peer.passive);
+    EXPECT_EQ(peer.control_level, ControlLevel::high) << "that of the cipher, not nvo3-control-level";
+    EXPECT_EQ(peer.channels.size(), 1u);
+}
+
 TEST(WantedPeers, ChannelsWaitForThePort)
 {
     DirectoryView directory;
