@@ -49,8 +49,13 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/show_split.cc \
 	hvagent/split/hypervisor.cc \
 	hvagent/split/hypervisor.h \
+	hvagent/split/nve_messages.cc \
+	hvagent/split/nve_side.cc \
+	hvagent/split/nve_side.h \
 	hvagent/split/throttle.cc \
 	hvagent/split/throttle.h \
+	hvagent/split/tsi_table.cc \
+	hvagent/split/tsi_table.h \
 	hvagent/split/tsi_wishes.cc \
 	hvagent/split/tsi_wishes.h \
 	hvagent/split/vm.h \
@@ -128,6 +133,7 @@ check_PROGRAMS += tests/unit/hvagent_tests
 TESTS += tests/unit/hvagent_tests
 tests_unit_hvagent_tests_SOURCES = \
 	tests/support/fake_switch.cc \
+	tests/support/fake_clock.h \
 	tests/support/fake_switch.h \
 	tests/support/test_pki.cc \
 	tests/support/test_pki.h \
@@ -143,7 +149,9 @@ tests_unit_hvagent_tests_SOURCES = \
 	tests/unit/hvagent/overlay_test.cc \
 	tests/unit/hvagent/show_test.cc \
 	tests/unit/hvagent/split/hypervisor_test.cc \
+	tests/unit/hvagent/split/nve_side_test.cc \
 	tests/unit/hvagent/split/throttle_test.cc \
+	tests/unit/hvagent/split/tsi_table_test.cc \
 	tests/unit/hvagent/split/tsi_wishes_test.cc \
 	tests/unit/hvagent/split/wish_list_test.cc \
 	tests/unit/hvagent/tsi_test.cc \

@@ -40,6 +40,7 @@ void register_commands(Agent& agent)
     daemon::register_command(show<show_vns>(agent, "vn/show"));
     daemon::register_command(show<show_groups>(agent, "group/show"));
     daemon::register_command(show<show_tsis>(agent, "tsi/show"));
+    daemon::register_command(show<show_hypervisors>(agent, "hypervisor/show"));
     daemon::register_command(
         {"audit/show", "[json]", 0, [&agent](const Call& call) -> Reply { return control::show_audit(agent.audit().recent(), call.json); }});
     daemon::register_command(

@@ -94,6 +94,7 @@ public:
         number("nvo3-rekey-bytes", 0, UINT64_MAX, fallback_.rekey_bytes, out_.rekey_bytes);
         number("nvo3-control-rate", 1, 1000000, fallback_.control_rate, out_.control_rate);
         number("nvo3-control-burst", 1, 1000000, fallback_.control_burst, out_.control_burst);
+        number("nvo3-hypervisor-rate", 1, 1000000, fallback_.hypervisor_rate, out_.hypervisor_rate);
         unknown_keys();
     }
 
@@ -674,6 +675,11 @@ std::shared_ptr<const Config> make_config(const RawConfig& raw, const Config* pr
         }
     }
     settle_conflicts(*config);
+    for (const Tunnel& tunnel : config->tunnels) {
+        if (tunnel.role == control::Role::hypervisor) {
+            config->hypervisor_ports[tunnel.port] = std::ranges::find(raw.tunnels, tunnel.port, &RawTunnel::name)->ofport;
+        }
+    }
     if (config->is_hypervisor()) {
         config->vm_ports = raw.vm_ports;
         std::ranges::sort(config->vm_ports, {}, &RawVmPort::name);

@@ -32,6 +32,7 @@ struct RawTunnel {
     std::string name;
     std::string type;       // "geneve" or "vxlan"
     StringMap options;
+    uint32_t ofport = 0;    // OpenFlow port on the integration bridge; 0: none (yet), or elsewhere
     bool operator==(const RawTunnel&) const = default;
 };
 struct RawConfig {
@@ -103,6 +104,7 @@ struct Config {
     std::chrono::seconds rekey_after{3600};
     uint64_t rekey_bytes = 0;                               // 0: the cipher's own limit
     uint32_t control_rate = 200, control_burst = 400;       // messages per second / at once
+    uint32_t hypervisor_rate = 50;                          // messages per second of each hypervisor
     std::vector<Endpoint> nvas;                             // in order of preference; empty: no NVA
     std::vector<ExternalNve> nves;                          // of a hypervisor, in order of preference
     ThrottleLimits throttle;                                // of what they are told
@@ -110,13 +112,14 @@ struct Config {
     bool hook_strict = false;                               // a VM without its networks does not start
     std::string bridge = "br-int";                          // whose pipeline is ours if has_pipeline()
     std::vector<Tunnel> tunnels;                            // usable ones, by port name
+    std::map<std::string, uint32_t> hypervisor_ports;       // of those with nvo3_role=hypervisor: OpenFlow ports, 0: none (yet)
     std::vector<Tsi> tsis;                                  // by port name; of a hypervisor: see vm_ports
     std::vector<RawVmPort> vm_ports;                        // of a hypervisor, by name: libvirt has a say in them
     std::vector<Problem> problems;
 
     bool is_hypervisor() const { return role == control::Role::hypervisor; }
     // Whether networks are told to this host, so that it needs flows and tunnel ports for them.
-    bool has_pipeline() const { return is_hypervisor() || !nvas.empty(); }
+    bool has_pipeline() const { return is_hypervisor() || !nvas.empty() || !hypervisor_ports.empty(); }
 };
 
 // Never fails: what is wrong becomes a problem and keeps the value of

@@ -39,6 +39,16 @@ struct VnReach {
     bool operator==(const VnReach&) const = default;
 };
 
+// An active TSI of a hypervisor, at its external NVE.
+struct RemoteTsi {
+    std::string name;           // HYPERVISOR/TSI
+    std::string port;           // the Interface that its packets take
+    base::Vni vni{0};
+    base::MacAddress mac;
+    std::vector<base::IpAddress> addresses;     // that it uses; empty: any
+    bool operator==(const RemoteTsi&) const = default;
+};
+
 struct NetworkView {
     // Whether networks are told to this host: Config::has_pipeline().
     bool has_pipeline = false;
@@ -49,7 +59,10 @@ struct NetworkView {
     // Of a hypervisor, by port: what its VM ports are, of which libvirt and the database
     // tell together.  Of others Config::tsis is.
     std::vector<Tsi> tsis;
-    // Interfaces by port name that the NVA, or the external NVE, has refused or not granted
+    std::vector<RemoteTsi> remote_tsis;
+    // Not all hypervisors have told what they have: flows of a former process stay.
+    bool keeps_flows = false;
+    // Interfaces by port name, or RemoteTsi::name, that the NVA, or the external NVE, has refused or not granted
     // yet, and why.
     std::map<std::string, std::string> refused_tsis;
     bool operator==(const NetworkView&) const = default;

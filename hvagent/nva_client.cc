@@ -48,13 +48,13 @@ void NvaClient::configure(const std::vector<Endpoint>& nvas, const std::vector<T
 {
     announcer_.set_tsis(tsis);
     servers_.configure(nvas);
-    if (nvas.empty() && has_nvas_) {
+    // Before anybody hears of the end: who does may configure this again.
+    if (std::exchange(has_nvas_, !nvas.empty()) && nvas.empty()) {
         base::log(LogLevel::info, kModule, "no NVA is configured any more: its networks end");
         directory_.clear();
         directory_dirty_ = true;
         flush_directory();
     }
-    has_nvas_ = !nvas.empty();
     announce();
 }
 

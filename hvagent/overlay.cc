@@ -35,10 +35,12 @@ void Overlay::stop()
     timer_.cancel();
 }
 
-void Overlay::configure(const Config& config)
+void Overlay::configure(const Config& config, const std::vector<Tsi>& more)
 {
     has_nvas_ = !config.nvas.empty();
-    client_.configure(config.nvas, config.tsis);
+    std::vector<Tsi> tsis = config.tsis;
+    tsis.insert(tsis.end(), more.begin(), more.end());
+    client_.configure(config.nvas, tsis);
 }
 
 void Overlay::credentials_changed(bool renew, bool renamed)

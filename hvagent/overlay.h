@@ -30,7 +30,8 @@ public:
     Overlay(PeerHost& host, std::function<void()> on_directory, std::function<void()> on_change);
     ~Overlay() override;
 
-    void configure(const Config&);
+    // 'more': interfaces of hypervisors.
+    void configure(const Config&, const std::vector<Tsi>& more = {});
     void credentials_changed(bool renew, bool renamed);
     void rates_changed() { client_.rates_changed(); }
     // Now and then: certificates may have ended, interfaces have changed.

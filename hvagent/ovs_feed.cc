@@ -21,8 +21,8 @@ Database read_database()
     visitor.other_config = [](void* aux, const char* key, const char* value) {
         static_cast<Database*>(aux)->raw.other_config[key] = value;
     };
-    visitor.tunnel = [](void* aux, const char* name, const char* type) {
-        static_cast<Database*>(aux)->raw.tunnels.push_back({name, type, {}});
+    visitor.tunnel = [](void* aux, const char* name, const char* type, uint32_t ofport) {
+        static_cast<Database*>(aux)->raw.tunnels.push_back({name, type, {}, ofport});
     };
     visitor.tunnel_option = [](void* aux, const char* key, const char* value) {
         static_cast<Database*>(aux)->raw.tunnels.back().options[key] = value;

@@ -188,13 +188,14 @@ visit_vm_port(const struct ovsrec_interface *iface, bool hypervisor,
 }
 
 static void
-visit_tunnel(const struct ovsrec_interface *iface,
+visit_tunnel(const struct ovsrec_interface *iface, bool integration,
              const struct ovsdb_visitor *visitor)
 {
     if (strcmp(iface->type, "geneve") && strcmp(iface->type, "vxlan")) {
         return;
     }
-    visitor->tunnel(visitor->aux, iface->name, iface->type);
+    visitor->tunnel(visitor->aux, iface->name, iface->type,
+                    integration ? ofport_of(iface) : 0);
 
     const struct smap_node *node;
     SMAP_FOR_EACH (node, &iface->options) {
@@ -215,7 +216,7 @@ visit_bridge(const struct ovsrec_open_vswitch *ovs,
         const struct ovsrec_port *port = bridge->ports[i];
         for (size_t j = 0; j < port->n_interfaces; j++) {
             if (protected) {
-                visit_tunnel(port->interfaces[j], visitor);
+                visit_tunnel(port->interfaces[j], integration, visitor);
             }
             if (integration) {
                 visit_vm_port(port->interfaces[j], hypervisor, closed_by_us,

@@ -23,8 +23,10 @@ struct ovsdb_visitor {
     /* A pair of Open_vSwitch other_config. */
     void (*other_config)(void *aux, const char *key, const char *value);
     /* An Interface of type geneve or vxlan on a bridge of type nvo3; the
-     * options that follow are its own. */
-    void (*tunnel)(void *aux, const char *name, const char *type);
+     * options that follow are its own.  'ofport' is 0 while the switch has given
+     * none, and on other bridges than the integration bridge. */
+    void (*tunnel)(void *aux, const char *name, const char *type,
+                   uint32_t ofport);
     void (*tunnel_option)(void *aux, const char *key, const char *value);
     /* An Interface of the integration bridge (other_config:nvo3-bridge) that
      * names a virtual network, or on a hypervisor (nvo3-role) is libvirt's; its

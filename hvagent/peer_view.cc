@@ -54,7 +54,7 @@ PortState Peer::port_state(const std::vector<ChannelId>& channels) const
     if (!context()) {
         worsen("error", "");
     } else if (current_ == 0) {
-        std::string why = error_;
+        std::string why = error_.empty() && config_.passive ? "the hypervisor has no session for data with this NVE, which it begins by itself" : error_;
         if (opened_ > 0 && sa_count() > 0) {
             why += "; traffic goes on with the keys that live";
         }

@@ -44,7 +44,7 @@ uint64_t new_instance()
 Peers::Peers(boost::asio::io_context& io, Options options, control::AuditLog& audit, const base::Clock& clock)
     : io_(io), options_(std::move(options)), audit_(audit), clock_(clock), instance_(new_instance()),
       overlay_(*this, [this] { directory_changed(); }, [this] { changed(); }),
-      hypervisor_(*this, [this] { directory_changed(); }, [this] { changed(); }), poll_timer_(io), publish_timer_(io)
+      hypervisor_(*this, [this] { directory_changed(); }, [this] { changed(); }), nve_side_(*this, [this] { nve_side_changed(); }), poll_timer_(io), publish_timer_(io)
 {
     switch_ = std::make_unique<SaClient>(io_, options_.sa_socket, instance_, *this);
 }
@@ -65,6 +65,7 @@ void Peers::stop()
     publish_timer_.cancel();
     overlay_.stop();
     hypervisor_.stop();
+    nve_side_.stop();
     for (auto& [remote, peer] : peers_) {
         peer->detach();
     }
@@ -95,7 +96,8 @@ void Peers::apply(std::shared_ptr<const Config> config)
     bool listener_differs = !before || before->listen_address != config_->listen_address ||
                             before->listen_port != config_->listen_port || before->listen_dual_stack != config_->listen_dual_stack ||
                             before->role != config_->role;
-    overlay_.configure(*config_);
+    nve_side_.configure(config_, overlay_.directory());
+    overlay_.configure(*config_, nve_side_.tsis());
     hypervisor_.configure(*config_);
     apply_peers();
     if (listener_differs) {
@@ -108,6 +110,7 @@ void Peers::apply(std::shared_ptr<const Config> config)
         }
         overlay_.rates_changed();
         hypervisor_.rates_changed();
+        nve_side_.rates_changed();
     }
     if (!before) {
         // Only now is known which of the SAs in the switch are wanted.
@@ -171,7 +174,7 @@ bool Peers::is_complete() const
 
 void Peers::apply_peers()
 {
-    auto [wanted, reach, problems] = wanted_peers(*config_, *directory(), own_name());
+    auto [wanted, reach, problems] = wanted_peers(*config_, *directory(), own_name(), nve_side_.connected());
     for (const std::string& problem : problems) {
         if (std::ranges::find(directory_problems_, problem) == directory_problems_.end()) {
             base::log(LogLevel::warn, kModule, problem);
@@ -226,7 +229,13 @@ void Peers::claim_unclaimed()
     if (!is_complete()) {
         return;
     }
-    for (const auto& [remote, sas] : std::exchange(unclaimed_, {})) {
+    for (auto it = unclaimed_.begin(); it != unclaimed_.end();) {
+        if (!nve_side_.is_settled(it->first)) {
+            ++it;       // a hypervisor that may connect to the network again
+            continue;
+        }
+        auto [remote, sas] = std::move(*it);
+        it = unclaimed_.erase(it);
         if (sas.empty()) {
             continue;
         }
@@ -242,6 +251,17 @@ void Peers::directory_changed()
     if (!config_ || stopping_) {
         return;
     }
+    nve_side_.configure(config_, overlay_.directory());
+    nve_side_changed();
+}
+
+// What hypervisors are connected to, or have.
+void Peers::nve_side_changed()
+{
+    if (!config_ || stopping_) {
+        return;
+    }
+    overlay_.configure(*config_, nve_side_.tsis());
     apply_peers();
     all_changed();
 }
@@ -329,6 +349,7 @@ void Peers::credentials_refreshed(const ContextPtr& before)
         }
         overlay_.credentials_changed(true, false);
         hypervisor_.credentials_changed(true, false);
+        nve_side_.check_sessions();
         return all_changed();
     }
     const control::PeerIdentity& own = now->own_identity();
@@ -343,6 +364,7 @@ void Peers::credentials_refreshed(const ContextPtr& before)
     }
     overlay_.credentials_changed(renew, renamed);
     hypervisor_.credentials_changed(renew, renamed);
+    nve_side_.check_sessions();
     all_changed();
 }
 
@@ -368,6 +390,10 @@ void Peers::poll()
     }
     overlay_.poll();
     hypervisor_.poll();
+    nve_side_.poll();
+    if (!unclaimed_.empty()) {
+        claim_unclaimed();
+    }
     if (!listener_) {
         listen();
     }
@@ -451,6 +477,10 @@ base::Result<control::Listener::Accepted> Peers::accept(const base::IpAddress& r
     if (!context) {
         return context.error();
     }
+    if (peer->config().role == control::Role::hypervisor) {
+        // Which channel it is shows after the handshake: what either allows is taken till then.
+        context = certificate_context(std::min(config_->control_level, peer->config().control_level));
+    }
     return control::Listener::Accepted{*context, session_options(), this};
 }
 
@@ -468,7 +498,8 @@ control::SessionOptions Peers::session_options()
 base::Status Peers::admit(Session& session)
 {
     if (Peer* peer = find(session.remote_address()); peer && !stopping_) {
-        return peer->admit(session);
+        // A hypervisor's session is the peer's once it proves to be for data.
+        return peer->config().role == control::Role::hypervisor ? peer->check(session) : peer->admit(session);
     }
     return base::Error{EACCES, "no tunnel to " + session.remote_address().to_string() + " is configured"};
 }
@@ -476,19 +507,33 @@ base::Status Peers::admit(Session& session)
 void Peers::on_open(Session& session)
 {
     if (Peer* peer = find(session.remote_address())) {
-        return peer->on_open(session);
+        if (peer->config().role != control::Role::hypervisor) {
+            return peer->on_open(session);
+        }
+        const bool control = session.channel() == control::proto::CHANNEL_CONTROL;
+        // Anew: configuration may have changed since.
+        if (auto status = control ? peer->check(session) : peer->admit(session); !status) {
+            return session.close(control::proto::CLOSE_UNAUTHORIZED, status.error().text);
+        }
+        return control ? nve_side_.on_open(session) : peer->on_open(session);
     }
     session.close(control::proto::CLOSE_NOT_CONFIGURED, "the tunnel was removed");
 }
 
 bool Peers::vn_allowed(Session& session, base::Vni vni, std::optional<base::Encap> encap)
 {
+    if (session.channel() == control::proto::CHANNEL_CONTROL) {
+        return nve_side_.vn_allowed(session, vni);
+    }
     Peer* peer = find(session.remote_address());
     return peer && encap && peer->serves(vni, *encap);
 }
 
 void Peers::on_message(Session& session, const control::Envelope& message)
 {
+    if (session.channel() == control::proto::CHANNEL_CONTROL) {
+        return nve_side_.on_message(session, message);
+    }
     if (Peer* peer = find(session.remote_address())) {
         peer->on_message(session, message);
     }
@@ -497,11 +542,17 @@ void Peers::on_message(Session& session, const control::Envelope& message)
 // Keying knows no such channel and so adopts nothing: it refuses and reports.
 void Peers::on_vn_refused(Session& session, const control::Envelope& message)
 {
+    if (session.channel() == control::proto::CHANNEL_CONTROL) {
+        return nve_side_.on_vn_refused(session, message);
+    }
     on_message(session, message);
 }
 
 void Peers::on_closed(Session& session, const control::CloseInfo& info)
 {
+    if (nve_side_.on_closed(session, info)) {
+        return;
+    }
     if (Peer* peer = find(session.remote_address())) {
         peer->on_closed(session, info);
     }
@@ -536,7 +587,7 @@ void Peers::on_switch_up(const esp::msg::SwitchHello& hello, const std::vector<e
         }
         // Of a network that the directory has not told of yet it may well be.
         Peer* peer = find(sa.remote);
-        bool known = is_complete() || (peer && peer->serves(sa.vni, sa.encap));
+        bool known = (is_complete() && nve_side_.is_settled(sa.remote)) || (peer && peer->serves(sa.vni, sa.encap));
         (known ? by_peer : unclaimed_)[sa.remote].push_back(
             {sa.direction, {sa.encap, sa.vni}, sa.spi, sa.cipher, sa.generation, std::chrono::seconds(sa.age_seconds)});
     }

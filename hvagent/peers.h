@@ -24,6 +24,7 @@
 #include "hvagent/peer.h"
 #include "hvagent/sa_client.h"
 #include "hvagent/split/hypervisor.h"
+#include "hvagent/split/nve_side.h"
 #include "hvagent/view.h"
 
 namespace nvo3::agent {
@@ -96,6 +97,8 @@ private:
     void claim_unclaimed();
     void directory_changed();
     void publish_networks();
+    std::shared_ptr<const DirectoryView> known_directory() const;
+    void nve_side_changed();
     std::string own_name() const;
     void apply_credentials();
     std::vector<std::string> usable_pins() const;
@@ -145,6 +148,7 @@ private:
     bool stopping_ = false;
     Overlay overlay_;
     Hypervisor hypervisor_;
+    NveSide nve_side_;
     boost::asio::steady_timer poll_timer_, publish_timer_;
     // Handlers of the timers find out whether this object is still there.
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

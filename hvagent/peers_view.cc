@@ -18,6 +18,12 @@ constexpr int kPublishShare = 10;
 
 }  // namespace
 
+// Besides directory(), at an external NVE without an NVA, what the ports of hypervisors name.
+std::shared_ptr<const DirectoryView> Peers::known_directory() const
+{
+    return config_ && config_->is_hypervisor() ? directory() : nve_side_.directory();
+}
+
 void Peers::all_changed()
 {
     for (auto& [remote, peer] : peers_) {
@@ -53,11 +59,13 @@ void Peers::publish_networks()
     NetworkView view;
     view.has_pipeline = config_->has_pipeline();
     view.own_name = own_name();
-    view.directory = directory();
+    view.directory = known_directory();
     view.reach = reach_;
-    for (const auto& [vni, vn] : view.directory->vns) {
+    for (const auto& [vni, vn] : directory()->vns) {
         view.encaps.insert(vn->encap);
     }
+    view.remote_tsis = nve_side_.remote_tsis();
+    view.keeps_flows = !nve_side_.is_settled();
     overlay_.fill(view);
     hypervisor_.fill(view);
     if (view != *networks_) {
@@ -85,7 +93,7 @@ void Peers::publish()
 PortState Peers::flow_port_state(const Tunnel& tunnel) const
 {
     PortState state{"up", "flow", ""};
-    if (tunnel.nva && config_->has_pipeline() && !directory()->complete) {
+    if (tunnel.nva && config_->has_pipeline() && !known_directory()->complete) {
         return {"waiting", "flow", config_->is_hypervisor() ? "no external NVE has let this host into its networks yet: see ovs-appctl -t hvagent nve/show"
                                                             : "no NVA has told this host its networks yet: see ovs-appctl -t hvagent nva/show"};
     }
@@ -95,7 +103,7 @@ PortState Peers::flow_port_state(const Tunnel& tunnel) const
     if (peers_.empty() && !tunnel.nva) {
         return {"waiting", "flow", "no other port names a peer that remote_ip=flow could reach"};
     }
-    const auto channels = channels_of(tunnel, *directory());
+    const auto channels = channels_of(tunnel, *known_directory());
     for (const auto& [remote, peer] : peers_) {
         if (tunnel.nva && std::ranges::find(peer->config().ports, tunnel.port) == peer->config().ports.end()) {
             continue;       // no member of its networks
@@ -120,7 +128,7 @@ std::map<std::string, PortState> Peers::port_states() const
     }
     for (const Tunnel& tunnel : config_->tunnels) {
         auto peer = peers_.find(tunnel.remote);
-        states[tunnel.port] = tunnel.flow_remote || peer == peers_.end() ? flow_port_state(tunnel) : peer->second->port_state(tunnel.port, channels_of(tunnel, *directory()));
+        states[tunnel.port] = tunnel.flow_remote || peer == peers_.end() ? flow_port_state(tunnel) : peer->second->port_state(tunnel.port, channels_of(tunnel, *known_directory(), nve_side_.connected()));
     }
     for (const Problem& problem : config_->problems) {
         if (!problem.port.empty()) {
@@ -166,6 +174,17 @@ AgentView Peers::view() const
     view.networks = networks_;
     overlay_.fill(view);
     hypervisor_.fill(view);
+    view.hypervisors = nve_side_.view();
+    view.hypervisor_rate = config_ ? config_->hypervisor_rate : 0;
+    for (HypervisorView& hypervisor : view.hypervisors) {
+        for (auto& tsi : hypervisor.tsis) {
+            if (auto refused = networks_->refused_tsis.find(hypervisor.name + "/" + tsi.tsi); refused != networks_->refused_tsis.end()) {
+                tsi.reason = refused->second;
+            }
+        }
+    }
+    // Those of hypervisors are told above.
+    std::erase_if(view.tsis, [](const TsiView& tsi) { return tsi.port.find('/') != std::string::npos; });
     return view;
 }
 

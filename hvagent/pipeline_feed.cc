@@ -128,6 +128,7 @@ void PipelineFeed::update()
     }
 
     input_.tsis = tsis();
+    input_.hypervisor_ports = config_->hypervisor_ports;
     input_.unusable.clear();
     for (const RawVmPort& port : vm_ports_) {
         const bool named = !port.vn.empty() || !port.port_profile.empty();
@@ -141,7 +142,7 @@ void PipelineFeed::update()
     for (const std::string& flow : pipeline_.flows) {
         texts.push_back(flow.c_str());
     }
-    openflow_adapter_set(adapter_, texts.data(), texts.size(), !input_.networks->directory->complete);
+    openflow_adapter_set(adapter_, texts.data(), texts.size(), !input_.networks->directory->complete || input_.networks->keeps_flows);
     openflow_adapter_set_no_flood(adapter_, pipeline_.closed_to_flood.data(), pipeline_.closed_to_flood.size());
     for (const Problem& problem : pipeline_.problems) {
         if (std::ranges::find(logged_, problem) == logged_.end()) {
@@ -198,7 +199,7 @@ std::string PipelineFeed::show(bool json) const
         return out + "]}\n";
     }
     if (!adapter_) {
-        return "no flows: other_config:nvo3-nva names no NVA, and nvo3-role is not hypervisor\n";
+        return "no flows: other_config:nvo3-nva names no NVA, nvo3-role is not hypervisor, and no port has options:nvo3_role=hypervisor\n";
     }
     out = "bridge " + bridge_ + ", " + std::to_string(pipeline_.flows.size()) + " flows, " +
           (is_settled() ? "all in the switch" : "on the way to the switch") + "\n";

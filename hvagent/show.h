@@ -21,6 +21,8 @@ std::string show_nvas(const AgentView&, bool json);
 std::string show_vns(const AgentView&, bool json);
 std::string show_groups(const AgentView&, bool json);
 std::string show_tsis(const AgentView&, bool json);
+// hypervisor/show: those of this external NVE.
+std::string show_hypervisors(const AgentView&, bool as_json);
 // 'lines' are JSON objects, oldest first.
 
 }  // namespace nvo3::agent

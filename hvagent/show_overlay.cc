@@ -134,6 +134,42 @@ std::string show_vns(const AgentView& view, bool as_json)
     return list.empty() ? "no networks: directory: " + directory_state(view) + "\n" : out.str();
 }
 
+std::string show_hypervisors(const AgentView& view, bool as_json)
+{
+    json list = json::array();
+    std::ostringstream out;
+    for (const HypervisorView& hypervisor : view.hypervisors) {
+        json value{{"name", hypervisor.name},       {"address", hypervisor.address.to_string()}, {"connected", hypervisor.session.has_value()},
+                   {"settled", hypervisor.settled}, {"messages", hypervisor.messages},           {"refused", hypervisor.refused},
+                   {"slow_downs", hypervisor.slow_downs}, {"cut_off", hypervisor.cut_off},       {"interfaces", hypervisor.tsis.size()}};
+        out << hypervisor.name << " (" << hypervisor.address.to_string() << "): ";
+        if (hypervisor.session) {
+            value["session"] = {{"tls", hypervisor.session->tls}, {"age_seconds", seconds(hypervisor.session->opened, view.now)},
+                                {"receive_throttled", hypervisor.session->receive_throttled}};
+            out << "control session " << hypervisor.session->tls << ", begun " << seconds(hypervisor.session->opened, view.now) << " s ago\n";
+        } else {
+            out << "no control session" << (hypervisor.error.empty() ? "" : ": " + hypervisor.error) << "\n";
+        }
+        if (!hypervisor.error.empty()) {
+            value["error"] = hypervisor.error;
+        }
+        value["networks"] = json::array();
+        std::vector<std::string> networks;
+        for (base::Vni vni : hypervisor.networks) {
+            value["networks"].push_back(vni.value);
+            networks.push_back(std::to_string(vni.value));
+        }
+        out << "    networks: " << (networks.empty() ? "none" : join(networks)) << "; " << hypervisor.tsis.size() << " interfaces, see tsi/show\n"
+            << "    " << hypervisor.messages << " messages (limit " << view.hypervisor_rate << " a second), " << hypervisor.refused << " refused, told to slow down "
+            << hypervisor.slow_downs << " times, cut off " << hypervisor.cut_off << " times\n";
+        list.push_back(std::move(value));
+    }
+    if (as_json) {
+        return dump({{"hypervisors", list}, {"rate", view.hypervisor_rate}});
+    }
+    return list.empty() ? "no hypervisors: no port has options:nvo3_role=hypervisor\n" : out.str();
+}
+
 std::string show_groups(const AgentView& view, bool as_json)
 {
     json list = json::array();
@@ -190,10 +226,24 @@ std::string show_tsis(const AgentView& view, bool as_json)
         out << "\n";
         list.push_back(std::move(value));
     }
+    for (const HypervisorView& hypervisor : view.hypervisors) {
+        for (const HypervisorView::Interface& tsi : hypervisor.tsis) {
+            json value{{"hypervisor", hypervisor.name}, {"tsi", tsi.tsi},    {"vm", tsi.vm},        {"vni", tsi.vni.value},
+                       {"mac", to_string(tsi.mac)},     {"addresses", texts(tsi.addresses)}, {"state", tsi.state}};
+            out << hypervisor.name << "/" << tsi.tsi << (tsi.vm.empty() ? "" : " of " + tsi.vm) << ": VNI " << tsi.vni.value << ", " << to_string(tsi.mac)
+                << (tsi.addresses.empty() ? "" : ", " + join(tsi.addresses)) << ": " << tsi.state;
+            if (!tsi.reason.empty()) {
+                value["reason"] = tsi.reason;
+                out << ": " << tsi.reason;
+            }
+            out << "\n";
+            list.push_back(std::move(value));
+        }
+    }
     if (as_json) {
         return dump({{"tsis", list}});
     }
-    if (view.nva.list.empty() && !view.is_hypervisor) {
+    if (view.nva.list.empty() && !view.is_hypervisor && list.empty()) {
         return std::string("no tenant system interfaces: ") + kNoNva + "\n";
     }
     return list.empty() ? "no tenant system interfaces: no port has external_ids:nvo3-vn\n" : out.str();

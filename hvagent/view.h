@@ -99,6 +99,26 @@ struct TsiView {
     std::string id, vm, run;        // on a hypervisor: of the TSI, name of the VM, to_string(VmRun)
 };
 
+// A hypervisor of this external NVE.
+struct HypervisorView {
+    std::string name;               // of its certificate
+    base::IpAddress address;
+    std::optional<SessionView> session;     // for control
+    bool settled = false;           // has told all that it has, since this agent started
+    std::string error;              // why there is no session, a sentence; empty: none was tried
+    std::vector<base::Vni> networks;        // that it is connected to
+    uint64_t messages = 0, refused = 0, slow_downs = 0, cut_off = 0;
+    struct Interface {
+        std::string tsi, vm;
+        base::Vni vni{0};
+        base::MacAddress mac;
+        std::vector<base::IpAddress> addresses;     // of an active one that it uses; empty: any
+        std::string state;          // "associated", "active"
+        std::string reason;         // why it gets no packets, a sentence; empty: it does
+    };
+    std::vector<Interface> tsis;
+};
+
 struct AgentView {
     TimePoint now;
     bool switch_up = false;
@@ -122,6 +142,8 @@ struct AgentView {
     ThrottleView throttle;
     std::string libvirt_problem;    // a sentence; empty: it can be asked, or is not wanted
     std::vector<std::string> tsi_problems;          // of interfaces that the NVE is not told of
+    std::vector<HypervisorView> hypervisors;
+    uint64_t hypervisor_rate = 0;
 };
 
 // What Interface status shows of a port.

@@ -18,11 +18,14 @@ using base::MacAddress;
 constexpr const char* kFromVm = "reg1=1";
 constexpr const char* kFromTunnel = "reg1=0";
 constexpr uint32_t kLocal = 65534;      // the bridge's own port
+constexpr const char* kNoOuterAddresses = "set_field:0.0.0.0->tun_src,set_field:0.0.0.0->tun_dst,set_field:::->tun_ipv6_src,set_field:::->tun_ipv6_dst,";
 constexpr const char* kBroadcast = "ff:ff:ff:ff:ff:ff";
 
+// A TSI behind an OpenFlow port: of a VM here, or one of many of a hypervisor.
 struct LocalPort {
     uint32_t ofport = 0;
     const Tsi* tsi = nullptr;
+    bool remote = false;
 };
 
 std::string number(uint64_t value)
@@ -34,8 +37,12 @@ std::string number(uint64_t value)
 
 class Spoofing {
 public:
-    Spoofing(std::vector<std::string>& flows, const LocalPort& port)
-        : flows_(flows), tsi_(*port.tsi), prefix_(",in_port=" + number(port.ofport)), mac_(to_string(tsi_.mac))
+    Spoofing(std::vector<std::string>& flows, const LocalPort& port, const std::string& reg)
+        : flows_(flows),
+          tsi_(*port.tsi),
+          mac_(to_string(tsi_.mac)),
+          prefix_(",in_port=" + number(port.ofport) + (port.remote ? reg + ",dl_src=" + mac_ : "")),
+          source_(port.remote ? "" : ",dl_src=" + mac_)
     {
     }
 
@@ -60,7 +67,7 @@ private:
     }
     void pass(int priority, const std::string& match)
     {
-        flows_.push_back("table=60,priority=" + number(priority) + prefix_ + ",dl_src=" + mac_ + match + " actions=goto_table:61");
+        flows_.push_back("table=60,priority=" + number(priority) + prefix_ + source_ + match + " actions=goto_table:61");
     }
 
     void addresses()
@@ -131,7 +138,9 @@ private:
 
     std::vector<std::string>& flows_;
     const Tsi& tsi_;
-    const std::string prefix_, mac_;
+    const std::string mac_;
+    // Of a hypervisor's port table 0 has sorted by MAC and network already.
+    const std::string prefix_, source_;
 };
 
 // ---- Tables 61 and 62: one network ----
@@ -164,9 +173,16 @@ private:
     void classify()
     {
         for (const LocalPort& port : ports_) {
-            flows_.push_back("table=0,priority=40000,send_flow_rem,in_port=" + number(port.ofport) + " actions=set_field:" +
-                             number(vn_.vni.value) + "->reg0,set_field:1->reg1,goto_table:60");
-            Spoofing(flows_, port).write();
+            const std::string from = ",in_port=" + number(port.ofport);
+            const std::string actions = "set_field:" + number(vn_.vni.value) + "->reg0,set_field:1->reg1,goto_table:60";
+            if (port.remote) {
+                // Outer addresses of one IP version must not stay when the other is set.
+                flows_.push_back("table=0,priority=40001,send_flow_rem" + from + ",tun_id=" + number(vn_.vni.value) + ",dl_src=" +
+                                 to_string(port.tsi->mac) + " actions=" + kNoOuterAddresses + actions);
+            } else {
+                flows_.push_back("table=0,priority=40000,send_flow_rem" + from + " actions=" + actions);
+            }
+            Spoofing(flows_, port, reg_).write();
         }
         if (tunnel_) {
             flows_.push_back("table=0,priority=40001,send_flow_rem,in_port=" + number(tunnel_) + ",tun_id=" + number(vn_.vni.value) +
@@ -233,7 +249,8 @@ private:
     void unicast()
     {
         for (const LocalPort& port : ports_) {
-            flows_.push_back("table=62,priority=100" + reg_ + ",dl_dst=" + to_string(port.tsi->mac) + " actions=output:" + number(port.ofport));
+            flows_.push_back("table=62,priority=100" + reg_ + ",dl_dst=" + to_string(port.tsi->mac) + " actions=" + (port.remote ? tag() : "") +
+                             "output:" + number(port.ofport));
         }
         if (!tunnel_ || !reach_) {
             return;
@@ -255,9 +272,17 @@ private:
     // Broadcast, multicast and unknown.  OVS sends nothing to the port that it came from.
     void flood()
     {
-        std::string local;
+        // A hypervisor gets one copy, whatever it has of the network.
+        std::string local, hypervisors;
+        std::set<uint32_t> told;
         for (const LocalPort& port : ports_) {
-            local += (local.empty() ? "output:" : ",output:") + number(port.ofport);
+            std::string& list = port.remote ? hypervisors : local;
+            if (told.insert(port.ofport).second) {
+                list += (list.empty() ? "output:" : ",output:") + number(port.ofport);
+            }
+        }
+        if (!hypervisors.empty()) {
+            local += (local.empty() ? "" : ",") + tag() + hypervisors;
         }
         const std::string head = "table=62,priority=10" + reg_ + ",";
         flows_.push_back(head + kFromTunnel + " actions=" + (local.empty() ? "drop" : local));
@@ -295,6 +320,9 @@ private:
         std::ranges::stable_partition(result, [](const MemberPath& path) { return path.remote.is_v4(); });
         return result;
     }
+
+    // Packets of the network in a tunnel.
+    std::string tag() const { return "set_field:" + number(vn_.vni.value) + "->tun_id,"; }
 
     std::string to(const MemberPath& path) const
     {
@@ -376,6 +404,24 @@ Pipeline make_pipeline(const PipelineInput& input)
     }
     for (const RawVmPort& port : input.unusable) {
         close(port.ofport);
+    }
+    // Of a hypervisor's packets only those of active TSIs are anybody's.
+    std::vector<Tsi> remotes;
+    remotes.reserve(input.networks->remote_tsis.size());
+    for (const auto& [name, ofport] : input.hypervisor_ports) {
+        close(ofport);
+    }
+    for (const RemoteTsi& remote : input.networks->remote_tsis) {
+        auto port = input.hypervisor_ports.find(remote.port);
+        if (port == input.hypervisor_ports.end() || !port->second || !directory.find(remote.vni) ||
+            input.networks->refused_tsis.contains(remote.name)) {
+            continue;
+        }
+        remotes.push_back({remote.name, port->second, "", remote.mac, remote.addresses});
+        if (auto [it, fresh] = ports[remote.vni].try_emplace(remote.mac, LocalPort{port->second, &remotes.back(), true}); !fresh) {
+            out.problems.push_back({remote.name, "its MAC " + to_string(remote.mac) + " is that of port " + it->second.tsi->port +
+                                                     " in the same network: it gets no packets"});
+        }
     }
 
     // As the bridge would have it without us.  Port by port: what is plugged in while nobody

@@ -30,6 +30,7 @@ struct PipelineInput {
     std::vector<RawVmPort> unusable;                    // name a network, but are no TSI (parse_tsi() says why)
     std::map<base::Encap, uint32_t> tunnel_ports;       // OpenFlow ports of ours
     std::vector<uint32_t> plain_ports;                  // name no network, and the bridge does not serve them by itself
+    std::map<std::string, uint32_t> hypervisor_ports;   // OpenFlow ports of hypervisors by name; 0: none (yet)
 };
 
 struct Pipeline {

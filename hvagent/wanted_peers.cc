@@ -30,7 +30,7 @@ void set_common(PeerConfig& peer, const base::IpAddress& remote, const Config& c
     peer.policy = {config.rekey_after, config.rekey_bytes};
 }
 
-void add_tunnels(const Config& config, const DirectoryView& directory, Peers& peers)
+void add_tunnels(const Config& config, const DirectoryView& directory, const ConnectedNetworks& connected, Peers& peers)
 {
     for (const Tunnel& tunnel : config.tunnels) {
         if (tunnel.flow_remote) {
@@ -56,7 +56,7 @@ void add_tunnels(const Config& config, const DirectoryView& directory, Peers& pe
         peer.remote_cert = tunnel.remote_cert;
         peer.psk = tunnel.psk;
         peer.ports.push_back(tunnel.port);
-        for (const ChannelId& id : channels_of(tunnel, directory)) {
+        for (const ChannelId& id : channels_of(tunnel, directory, connected)) {
             ChannelConfig& channel = peer.channels[id];
             channel.cipher = tunnel.cipher;     // ports that share a channel share the cipher, see config.cc
             channel.replay_window = std::max(tunnel.replay_window, channel.replay_window);
@@ -65,7 +65,7 @@ void add_tunnels(const Config& config, const DirectoryView& directory, Peers& pe
     // remote_ip=flow reaches every peer that another port names.
     for (const Tunnel& tunnel : config.tunnels) {
         for (auto& [remote, peer] : peers) {
-            if (!tunnel.flow_remote || tunnel.nva) {
+            if (!tunnel.flow_remote || tunnel.nva || peer.role == control::Role::hypervisor) {
                 continue;
             }
             for (base::Vni vni : tunnel.vnis) {
@@ -142,6 +142,10 @@ private:
             return &peer;
         }
         const std::string at = "the NVA says that " + name + " is at " + path.remote.to_string();
+        if (peer.role == control::Role::hypervisor) {
+            problem(at + ", but port " + peer.ports.at(0) + " says that a hypervisor is there");
+            return nullptr;
+        }
         if (!peer.psk.empty() || !peer.remote_cert.empty()) {
             problem(at + ", but port " + peer.ports.at(0) + " authenticates that address by " + (peer.psk.empty() ? "remote_cert" : "psk") +
                     ", which proves no name: remove that option");
@@ -177,7 +181,7 @@ private:
     void add_channel(PeerConfig& peer, const VnView& vn)
     {
         for (const Tunnel& tunnel : config_.tunnels) {
-            if (tunnel.nva && tunnel.encap == vn.encap) {
+            if (tunnel.nva && tunnel.role == control::Role::nve && tunnel.encap == vn.encap) {
                 peer.channels.try_emplace({vn.encap, vn.vni}, ChannelConfig{vn.cipher, tunnel.replay_window});
                 if (std::ranges::find(peer.ports, tunnel.port) == peer.ports.end()) {
                     peer.ports.push_back(tunnel.port);
@@ -194,9 +198,20 @@ private:
 
 }  // namespace
 
-std::vector<ChannelId> channels_of(const Tunnel& tunnel, const DirectoryView& directory)
+std::vector<ChannelId> channels_of(const Tunnel& tunnel, const DirectoryView& directory, const ConnectedNetworks& connected)
 {
     std::set<ChannelId> ids;
+    if (tunnel.role == control::Role::hypervisor) {
+        auto networks = connected.find(tunnel.remote);
+        for (base::Vni vni : networks == connected.end() ? std::set<base::Vni>{} : networks->second) {
+            const VnView* vn = directory.find(vni);
+            const bool carries = tunnel.nva ? vn != nullptr : std::ranges::find(tunnel.vnis, vni) != tunnel.vnis.end();
+            if (carries && (!vn || vn->encap == tunnel.encap)) {
+                ids.insert({tunnel.encap, vni});
+            }
+        }
+        return {ids.begin(), ids.end()};
+    }
     for (base::Vni vni : tunnel.vnis) {
         ids.insert({tunnel.encap, vni});
     }
@@ -210,10 +225,10 @@ std::vector<ChannelId> channels_of(const Tunnel& tunnel, const DirectoryView& di
     return {ids.begin(), ids.end()};
 }
 
-WantedPeers wanted_peers(const Config& config, const DirectoryView& directory, const std::string& own_name)
+WantedPeers wanted_peers(const Config& config, const DirectoryView& directory, const std::string& own_name, const ConnectedNetworks& connected)
 {
     WantedPeers wanted;
-    add_tunnels(config, directory, wanted.peers);
+    add_tunnels(config, directory, connected, wanted.peers);
     Members(config, directory, own_name, wanted);
     return wanted;
 }

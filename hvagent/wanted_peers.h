@@ -8,6 +8,7 @@
 #define HVAGENT_WANTED_PEERS_H
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@
 
 namespace nvo3::agent {
 
+// Networks that each hypervisor is connected to, by its underlay address.
+using ConnectedNetworks = std::map<base::IpAddress, std::set<base::Vni>>;
+
 struct WantedPeers {
     std::map<base::IpAddress, PeerConfig> peers;    // by underlay address
     std::map<base::Vni, VnReach> reach;             // networks of the directory; no groups yet
@@ -28,10 +32,12 @@ struct WantedPeers {
 
 // 'own_name' is that of this host's certificate; empty: it serves nothing of the
 // directory.  What a tunnel port says of a peer or channel wins over the directory.
-WantedPeers wanted_peers(const Config&, const DirectoryView&, const std::string& own_name);
+// With a hypervisor there are SAs for what it is connected to only.
+WantedPeers wanted_peers(const Config&, const DirectoryView&, const std::string& own_name, const ConnectedNetworks& connected = {});
 
-// What a port is for: its own VNIs, and with nvo3_vnis=nva those of the directory.
-std::vector<ChannelId> channels_of(const Tunnel&, const DirectoryView&);
+// What a port is for: its own VNIs, and with nvo3_vnis=nva those of the directory; one of a
+// hypervisor what the hypervisor is connected to.
+std::vector<ChannelId> channels_of(const Tunnel&, const DirectoryView&, const ConnectedNetworks& connected = {});
 
 }  // namespace nvo3::agent
 #endif

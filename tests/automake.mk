@@ -16,6 +16,7 @@ EXTRA_DIST += \
 	tests/support/insider.py \
 	tests/support/nva_session.py \
 	tests/support/nve_tool.py \
+	tests/support/scripted_hypervisor.py \
 	tests/support/sa_socket.py \
 	tests/support/wire.py \
 	tests/system/README.md \
@@ -35,5 +36,6 @@ EXTRA_DIST += \
 	tests/system/test_pipeline.py \
 	tests/system/test_rekey.py \
 	tests/system/test_sandbox.py \
+	tests/system/test_split_nve.py \
 	tests/system/test_stock.py \
 	tests/system/test_traffic.py

@@ -86,6 +86,7 @@ to_string(AuditKind kind) noexcept
     case AuditKind::sa_removed: return "sa_removed";
     case AuditKind::config_changed: return "config_changed";
     case AuditKind::alarm: return "alarm";
+    case AuditKind::tsi_changed: return "tsi_changed";
     }
     return "unknown";
 }

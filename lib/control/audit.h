@@ -40,6 +40,7 @@ enum class AuditKind : uint8_t {
     sa_removed,
     config_changed,
     alarm,
+    tsi_changed,    // of a hypervisor, at its external NVE
 };
 const char* to_string(AuditKind kind) noexcept;
 

@@ -107,12 +107,15 @@ class Insider:
     Raises Closed if the other side ends the handshake. A refused client certificate shows only afterwards (TLS 1.3): in receive().
     """
 
-    def __init__(self, host, target, name=None, role=NVE, hello=True, instance=None, files=None):
+    def __init__(self, host, target, name=None, role=NVE, hello=True, instance=None, files=None, suites=None):
         self.name = name or host.name
         self.peer = target.name
+        self.roles = {self.name: role, self.peer: NVE}
         self._socket = in_namespace(host.ns, lambda: socket.create_connection((target.ipv4, 6652), 5))
         context = SSL.Context(SSL.TLS_METHOD)
         context.set_min_proto_version(SSL.TLS1_3_VERSION)
+        if suites:      # what pyOpenSSL has no call for
+            SSL._lib.SSL_CTX_set_ciphersuites(context._context, suites.encode())
         certificate, key = files or (host.pkidir / f"{host.name}.crt", host.pkidir / f"{host.name}.key")
         context.use_certificate_file(str(certificate))
         context.use_privatekey_file(str(key))
@@ -252,6 +255,6 @@ class Insider:
         """Exporter context as in control/keying.h."""
         def name(text):
             return struct.pack("!H", len(text)) + text.encode()
-        context = (b"\x01" + name(sender) + bytes([NVE]) + name(receiver) + bytes([NVE])
+        context = (b"\x01" + name(sender) + bytes([self.roles.get(sender, NVE)]) + name(receiver) + bytes([self.roles.get(receiver, NVE)])
                    + struct.pack("!IBIBBI", offer.get(1, 0), offer[2], offer[3], offer[4], offer.get(7, 0), offer.get(5, 0)) + offer[6])
         return self._tls.export_keying_material(LABEL, KEY_SIZE[offer[4]], context)

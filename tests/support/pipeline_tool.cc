@@ -8,7 +8,8 @@
 //     ovs-appctl -t pipeline_tool vn/flows [json]
 //
 // FILE: {"nva": true, "complete": true, "own": "hv1", "vns": [{"vni": 5001, "name": "blue", "encap": "geneve", "group": null or [LOCAL, REMOTE],
-//        "members": {"hv2": [LOCAL, REMOTE]}, "mappings": [{"mac": "...", "addresses": ["..."], "nve": "hv2"}]}]}
+//        "members": {"hv2": [LOCAL, REMOTE]}, "mappings": [{"mac": "...", "addresses": ["..."], "nve": "hv2"}]}],
+//        "remote": [{"name": "hv7/tsi-1", "port": "hv7", "vni": 5001, "mac": "...", "addresses": ["..."]}]}, 'remote' or not
 #include <nvo3_config.h>
 
 #include <cstdio>
@@ -57,6 +58,11 @@ struct Tool {
                 config->tsis.push_back(*tsi);
             }
         }
+        for (const RawTunnel& tunnel : database.raw.tunnels) {
+            if (auto role = tunnel.options.find("nvo3_role"); role != tunnel.options.end() && role->second == "hypervisor") {
+                config->hypervisor_ports[tunnel.name] = tunnel.ofport;
+            }
+        }
         pipeline.set_networks(networks);
         pipeline.configure(config, database.raw.vm_ports, database.own_tunnels, database.plain_ports);
     }
@@ -91,6 +97,16 @@ struct Tool {
             }
             view->encaps.insert(vn->encap);
             directory->vns[vn->vni] = vn;
+        }
+        for (const auto& row : json.value("remote", nlohmann::json::array())) {
+            RemoteTsi& tsi = view->remote_tsis.emplace_back();
+            tsi.name = row.at("name");
+            tsi.port = row.at("port");
+            tsi.vni = base::Vni(row.at("vni").get<uint32_t>());
+            tsi.mac = base::MacAddress::parse(row.at("mac").get<std::string>()).value();
+            for (const auto& address : row.at("addresses")) {
+                tsi.addresses.push_back(ip(address));
+            }
         }
         view->directory = directory;
         networks = view;

@@ -459,3 +459,74 @@ def test_switch_that_restarts_gets_them_again(bench):
     wait_until(lambda: own_flows(bench.host) == before, "the flows are there again", 10, interval=0.05)
     wait_until(lambda: bench.a1.ping(bench.a2), "a1 reaches a2 again")
     wait_until(lambda: {"a1", "b1"} <= no_flood(bench.host), "the ports are kept out of flooding", 5)
+
+
+# ---- Hypervisors of an external NVE ----
+
+REMOTE = [{"name": "hv7/a", "port": "tun7", "vni": 5001, "mac": "0a:00:00:00:50:71", "addresses": ["10.50.0.71"]},
+          {"name": "hv7/b", "port": "tun7", "vni": 5001, "mac": "0a:00:00:00:50:72", "addresses": []},
+          {"name": "hv8/c", "port": "tun8", "vni": 5001, "mac": "0a:00:00:00:50:81", "addresses": []},
+          {"name": "hv8/d", "port": "tun8", "vni": 5002, "mac": "0a:00:00:00:50:71", "addresses": ["10.50.0.71"]}]
+
+
+@pytest.fixture(scope="module")
+def split(bench):
+    """The bench as external NVE of hv7 (IPv4) and hv8 (IPv6), with TSIs in blue and red; the MAC of hv7/a is in both."""
+    for port, address in (("tun7", "172.31.0.7"), ("tun8", "fd31::8")):
+        bench.host.vsctl("add-port", "br-int", port, "--", "set", "Interface", port, "type=geneve", f'options:remote_ip="{address}"', "options:key=flow",
+                         "options:nvo3_role=hypervisor", "options:nvo3_vnis=5001,5002", f"options:remote_name={port}")
+        wait_until(lambda: bench.host.vsctl("get", "Interface", port, "ofport") not in ("[]", "-1"), "the switch has the port", 5)
+    bench.world = {**bench.world, "remote": REMOTE}
+    yield bench
+    bench.world = {key: value for key, value in bench.world.items() if key != "remote"}
+    for port in ("tun7", "tun8"):
+        bench.host.vsctl("del-port", "br-int", port)
+
+
+A, B, C = (row["mac"] for row in REMOTE[:3])
+# (what, network, packet, local ports that get it, copies in tunnels)
+FROM_HV7 = [
+    ("to a VM", 5001, f"ip,dl_src={A},dl_dst=0a:00:00:00:50:01,nw_src=10.50.0.71,nw_dst=10.50.0.1", {"a1"}, 0),
+    ("to a member", 5001, f"ip,dl_src={A},dl_dst={FAR['mac']},nw_src=10.50.0.71,nw_dst=10.50.0.9", set(), 1),
+    ("to another hypervisor", 5001, f"ip,dl_src={A},dl_dst={C},nw_src=10.50.0.71,nw_dst=10.50.0.81", set(), 1),
+    ("not back to its own", 5001, f"ip,dl_src={A},dl_dst={B},nw_src=10.50.0.71,nw_dst=10.50.0.72", set(), 0),
+    ("broadcast", 5001, f"dl_src={B},{BROADCAST},dl_type=0x1234", {"a1", "a2"}, 2),
+    ("another's address", 5001, f"ip,dl_src={A},dl_dst=0a:00:00:00:50:01,nw_src=10.50.0.72,nw_dst=10.50.0.1", set(), 0),
+    ("another's MAC", 5001, f"dl_src={C},dl_dst=0a:00:00:00:50:01,dl_type=0x1234", set(), 0),
+    ("a MAC of nobody", 5001, "dl_src=0a:00:00:00:50:99,dl_dst=0a:00:00:00:50:01,dl_type=0x1234", set(), 0),
+    ("a VM's MAC", 5001, "dl_src=0a:00:00:00:50:02,dl_dst=0a:00:00:00:50:01,dl_type=0x1234", set(), 0),
+    ("another network, where it has nothing", 5002, f"ip,dl_src={A},dl_dst=0a:00:00:00:50:01,nw_src=10.50.0.71,nw_dst=10.50.0.1", set(), 0),
+    ("no network", 5003, f"dl_src={B},{BROADCAST},dl_type=0x1234", set(), 0),
+    ("false ARP", 5001, f"arp,dl_src={A},{BROADCAST},arp_op=2,arp_spa=10.50.0.1,arp_sha={A}", set(), 0),
+]
+
+
+@pytest.mark.requirement(19, 24)
+@pytest.mark.parametrize("vni, packet, local, copies", [row[1:] for row in FROM_HV7], ids=[row[0].replace(" ", "-") for row in FROM_HV7])
+def test_where_a_packet_of_a_hypervisor_goes(split, vni, packet, local, copies):
+    text = split.host.appctl("ofproto/trace", "--names", "br-int", f"in_port=tun7,tun_id={vni},tun_src=172.31.0.7,tun_dst=172.31.0.1,{packet}")
+    assert text.count("output to native tunnel") == copies, text
+    assert local <= names(text) and not names(text) & {"a1", "a2", "b1", "b2", "p1", "p2"} - local, text
+
+
+@pytest.mark.requirement(24)
+@pytest.mark.parametrize("port, packet, copies", [("a1", f"ip,dl_src=0a:00:00:00:50:01,dl_dst={A},nw_src=10.50.0.1", 1),
+                                                  ("b1", f"dl_src=0a:00:00:00:50:01,dl_dst={C},dl_type=0x1234", 2),     # unknown in red: hv8, hv2
+                                                  ("a2", f"dl_src=0a:00:00:00:50:02,{BROADCAST},dl_type=0x1234", 3),    # hv7, hv8, hv2
+                                                  ("p1", f"dl_src=0a:00:00:00:50:04,{BROADCAST},dl_type=0x1234", 0)])
+def test_what_goes_to_hypervisors(split, port, packet, copies):
+    text = split.host.appctl("ofproto/trace", "--names", "br-int", f"in_port={port},{packet}")
+    assert text.count("output to native tunnel") == copies, text
+
+
+def test_packet_of_a_member_goes_to_the_hypervisor(split):
+    wait_until(lambda: split.host.vsctl("get", "Interface", "nvo3-geneve", "ofport") not in ("[]", "-1"), "the switch has the tunnel port", 5)
+    split.tool.settle()
+    text = split.host.appctl("ofproto/trace", "--names", "br-int", FROM_TUNNEL.format(5001) + f"dl_dst={A}")
+    assert text.count("output to native tunnel") == 1, text
+    text = split.host.appctl("ofproto/trace", "--names", "br-int", FROM_TUNNEL.format(5001) + BROADCAST)
+    assert text.count("output to native tunnel") == 2 and {"a1", "a2"} <= names(text), text      # hv7, hv8, never back to members
+
+
+def test_address_of_a_hypervisors_interface_is_answered_for(split):
+    assert split.a1.run("arping", "-c", "1", "-w", "2", "-I", "eth0", "10.50.0.71", check=False).stdout.lower().count(A) == 1

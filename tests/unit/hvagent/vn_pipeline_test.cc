@@ -283,5 +283,62 @@ TEST(VnPipeline, NobodyElseFloodsToOurPorts)
     EXPECT_NE(pipeline.problems[0].text.find("is that of port tap1"), std::string::npos);
 }
 
+// Hypervisor hv7 behind port 200: two TSIs of it in blue; red is Geneve here too.
+void with_hypervisor(World& world)
+{
+    world.input.hypervisor_ports = {{"tun7", 200}, {"tun8", 201}};
+    world.networks.remote_tsis = {{"hv7/a", "tun7", base::Vni(5001), mac(7), {ip("10.0.0.7")}},
+                                  {"hv7/b", "tun7", base::Vni(5001), mac(8), {}},
+                                  {"hv8/c", "tun8", base::Vni(5001), mac(9), {}}};
+}
+
+TEST(VnPipeline, TsisOfHypervisors)
+{
+    const std::string clear = "set_field:0.0.0.0->tun_src,set_field:0.0.0.0->tun_dst,set_field:::->tun_ipv6_src,set_field:::->tun_ipv6_dst,";
+    const std::string from_a = clear + "set_field:5001->reg0,set_field:1->reg1,goto_table:60";
+    const std::string a = "in_port=200,tun_id=5001,dl_src=52:54:00:00:00:07", spoof_a = "in_port=200,reg0=5001,dl_src=52:54:00:00:00:07";
+    const std::string flood = "output:5,set_field:5001->tun_id,output:200,output:201";
+    const std::string to_members = ",set_field:5001->tun_id,set_field:192.0.2.1->tun_src,set_field:192.0.2.2->tun_dst,output:100,"
+                                   "set_field:0.0.0.0->tun_src,set_field:0.0.0.0->tun_dst,set_field:fd00::1->tun_ipv6_src,set_field:fd00::3->tun_ipv6_dst,output:100";
+    const std::string base = "table=0,priority=40001,send_flow_rem," + a, closed = "table=0,priority=40000,send_flow_rem,in_port=200";
+    const std::string unicast = "table=62,priority=100,reg0=5001,dl_dst=52:54:00:00:00:07";
+    const std::string arp = "table=61,priority=100,reg0=5001,arp,vlan_tci=0x0000,dl_dst=ff:ff:ff:ff:ff:ff,arp_op=1,arp_tpa=10.0.0.7";
+    const std::string pass = "table=60,priority=100," + spoof_a + ",ip,nw_src=10.0.0.7", refuse = "table=60,priority=0," + spoof_a;
+    check({
+        {"its packets in its network", with_hypervisor, base.c_str(), from_a.c_str()},
+        {"everything else of the port", with_hypervisor, closed.c_str(), "drop"},
+        {"in another network", with_hypervisor, "table=0,priority=40001,send_flow_rem,in_port=200,tun_id=5002,dl_src=52:54:00:00:00:07", nullptr},
+        {"another's MAC", with_hypervisor, "table=0,priority=40001,send_flow_rem,in_port=200,tun_id=5001,dl_src=52:54:00:00:00:09", nullptr},
+        {"an address of its own", with_hypervisor, pass.c_str(), "goto_table:61"},
+        {"another address", with_hypervisor, refuse.c_str(), "goto_table:64"},
+        {"any address", with_hypervisor, "table=60,priority=100,in_port=200,reg0=5001,dl_src=52:54:00:00:00:08", "goto_table:61"},
+        {"what was tried is counted", with_hypervisor, ("table=64,priority=100," + spoof_a).c_str(), "drop"},
+        {"to it, from everywhere", with_hypervisor, unicast.c_str(), "set_field:5001->tun_id,output:200"},
+        {"broadcast of a VM: a copy for each hypervisor", with_hypervisor, "table=62,priority=10,reg0=5001,reg1=1", (flood + to_members).c_str()},
+        {"broadcast of the tunnel", with_hypervisor, "table=62,priority=10,reg0=5001,reg1=0", flood.c_str()},
+        {"its address is answered for", with_hypervisor, arp.c_str(),
+         "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],set_field:52:54:00:00:00:07->eth_src,set_field:2->arp_op,move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[],"
+         "set_field:52:54:00:00:00:07->arp_sha,move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[],set_field:10.0.0.7->arp_spa,IN_PORT"},
+        {"refused by the NVA", [](World& w) { with_hypervisor(w); w.networks.refused_tsis["hv7/a"] = "it is at hv2"; }, base.c_str(), nullptr},
+        {"no OpenFlow port yet", [](World& w) { with_hypervisor(w); w.input.hypervisor_ports["tun7"] = 0; }, unicast.c_str(), nullptr},
+        {"no network", [](World& w) { with_hypervisor(w); w.vns.erase(base::Vni(5001)); }, base.c_str(), nullptr},
+        {"no TSI: the port is closed", [](World& w) { with_hypervisor(w); w.networks.remote_tsis.clear(); }, closed.c_str(), "drop"},
+        {"only hypervisors: no local port to flood to", [](World& w) { with_hypervisor(w); w.input.tsis.clear(); },
+         "table=62,priority=10,reg0=5001,reg1=0", "set_field:5001->tun_id,output:200,output:201"},
+        {"a MAC of a VM here", [](World& w) { with_hypervisor(w); w.networks.remote_tsis[0].mac = mac(1); },
+         "table=62,priority=100,reg0=5001,dl_dst=52:54:00:00:00:01", "output:5"},
+    });
+    World world;
+    with_hypervisor(world);
+    world.networks.remote_tsis[0].mac = mac(1);
+    Pipeline pipeline = world.make();
+    EXPECT_EQ(pipeline.problems.size(), 1u);
+    EXPECT_TRUE(std::ranges::find(pipeline.closed_to_flood, 200u) != pipeline.closed_to_flood.end());
+    std::set<std::string> matches;
+    for (const std::string& flow : pipeline.flows) {
+        EXPECT_TRUE(matches.insert(flow.substr(0, flow.find(" actions="))).second) << flow;
+    }
+}
+
 }  // namespace
 }  // namespace nvo3::agent

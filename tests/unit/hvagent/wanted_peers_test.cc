@@ -297,5 +297,44 @@ TEST(WantedPeers, ChannelsOfAPort)
     EXPECT_EQ(channels_of(with->tunnels[1], directory), (std::vector<ChannelId>{{kGeneve, base::Vni(1)}}));
 }
 
+// The NVE's view of its hypervisors.
+TEST(WantedPeers, OfHypervisors)
+{
+    auto made = config({tunnel("h", {{"remote_ip", "192.0.2.7"}, {"key", "flow"}, {"remote_name", "hv7"}, {"nvo3_role", "hypervisor"},
+                                     {"nvo3_vnis", "5001,5002"}, {"security_level", "high"}}),
+                        tunnel("i", {{"remote_ip", "192.0.2.8"}, {"key", "flow"}, {"remote_name", "hv8"}, {"nvo3_role", "hypervisor"}, {"nvo3_vnis", "nva"}}),
+                        nva_port()});
+    DirectoryView directory;
+    add(directory, 5001, kBoth);
+    add(directory, 5009, kBoth, kVxlan);
+    directory.complete = true;
+    auto none = wanted_peers(*made, directory, "hv1");
+    ASSERT_TRUE(none.peers.contains(ip("192.0.2.7")));
+    EXPECT_TRUE(none.peers[ip("192.0.2.7")].channels.empty());
+    ConnectedNetworks connected{{ip("192.0.2.7"), {base::Vni(5001), base::Vni(5003)}}, {ip("192.0.2.8"), {base::Vni(5001), base::Vni(5009), base::Vni(5010)}}};
+    auto wanted = wanted_peers(*made, directory, "hv1", connected);
+    const PeerConfig &hv7 = wanted.peers[ip("192.0.2.7")], &hv8 = wanted.peers[ip("192.0.2.8")];
+    EXPECT_EQ(vnis(hv7), std::vector<uint32_t>{5001});      // what its port names, and it is connected to
+    EXPECT_EQ(vnis(hv8), std::vector<uint32_t>{5001});      // of the NVA's what is of its encapsulation
+    EXPECT_EQ(hv7.channels.begin()->second.cipher, esp::Cipher::aes256gcm);
+    EXPECT_EQ(hv8.channels.begin()->second.cipher, esp::Cipher::aes128gcm);
+    for (const PeerConfig* peer : {&hv7, &hv8}) {
+        EXPECT_EQ(peer->role, control::Role::hypervisor);
+        EXPECT_EQ(peer->channel, control::proto::CHANNEL_DATA);
+        EXPECT_TRUE(peer->passive);
+    }
+    EXPECT_EQ(hv7.control_level, ControlLevel::high);
+    EXPECT_EQ(hv8.control_level, ControlLevel::standard);
+    const PeerConfig& hv2 = wanted.peers[ip("192.0.2.2")];
+    EXPECT_EQ(hv2.role, control::Role::nve);
+    EXPECT_EQ(hv2.channel, control::proto::CHANNEL_UNSPECIFIED);
+    EXPECT_FALSE(hv2.passive);
+    // A hypervisor is no member, whoever says so.
+    add(directory, 5001, {{"hv1", {"192.0.2.1"}}, {"hv7", {"192.0.2.7"}}});
+    auto clash = wanted_peers(*made, directory, "hv1", connected);
+    EXPECT_TRUE(says(clash, "port h says that a hypervisor is there"));
+    EXPECT_TRUE(clash.reach[base::Vni(5001)].members.empty());
+}
+
 }  // namespace
 }  // namespace nvo3::agent
