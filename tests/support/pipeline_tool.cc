@@ -143,6 +143,7 @@ int main(int argc, char* argv[])
                                 Tool& tool = *static_cast<Tool*>(tool_);
                                 tool.take(arguments[1]);
                                 tool.configure();
+                                ovs_daemon_wake();      // commands come between run() and the wait
                                 return strdup("");
                             },
                             &tool);
