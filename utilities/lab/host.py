@@ -77,8 +77,10 @@ class Host(Daemons):
     def add_tunnel(self, peer, encap="geneve", **options):
         """The tunnel port to another Host. `options` go to Interface options, e.g. key=5001, remote_ip=...; None leaves one out."""
         options = {"remote_ip": peer.ipv4, "key": 5001, "remote_name": peer.name, **options}
-        # Protected ports do not send to each other: a full mesh must not flood in circles.
-        self.vsctl("add-port", "br-int", f"tun{peer.number}", "--", "set", "Port", f"tun{peer.number}", "protected=true",
+        # Protected ports do not send to each other: a full mesh must not flood in circles.  What one hypervisor
+        # sends to another passes the NVE between them.
+        protected = str(options.get("nvo3_role") != "hypervisor").lower()
+        self.vsctl("add-port", "br-int", f"tun{peer.number}", "--", "set", "Port", f"tun{peer.number}", f"protected={protected}",
                    "--", "set", "Interface", f"tun{peer.number}", f"type={encap}",
                    *(f'options:{key}="{value}"' for key, value in options.items() if value is not None))
 
