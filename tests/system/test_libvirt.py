@@ -75,7 +75,7 @@ def test_strict_hook_without_the_agent_or_readable_metadata(lab, guest):
     strictly(hv2)
     try:
         words = hv2.virsh("start", wrong.name, check=False)
-        assert "nvo3: domain g2, <metadata>, <interface>: vn='' is not the name or VNI of a network" in words, words
+        assert "domain g2, <metadata>, <interface>: vn='' is not the name or VNI of a network" in words, words
         hv2.stop("hvagent")
         words = hv2.virsh("start", wrong.name, check=False)
         assert "nvo3: hvagent cannot be asked whether the domain's networks are granted" in words, words
