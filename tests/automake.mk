@@ -36,6 +36,7 @@ EXTRA_DIST += \
 	tests/system/test_pipeline.py \
 	tests/system/test_rekey.py \
 	tests/system/test_sandbox.py \
+	tests/system/test_split_hypervisor.py \
 	tests/system/test_split_nve.py \
 	tests/system/test_stock.py \
 	tests/system/test_traffic.py
