@@ -6,6 +6,8 @@ import pytest
 import wire
 from lab import net, wait_until
 
+pytestmark = pytest.mark.alone
+
 DAEMONS = ("hvagent", "ovs-vswitchd", "ovsdb-server")
 
 
