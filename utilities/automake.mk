@@ -25,9 +25,12 @@ EXTRA_DIST += \
 	utilities/completion/nvo3-pki \
 	utilities/default/hvagent \
 	utilities/default/nvo3-nva \
+	utilities/logrotate/hvagent \
+	utilities/logrotate/nvo3-nva \
 	utilities/systemd/hvagent.service \
 	utilities/systemd/nvo3-nva.service \
 	utilities/systemd/nvo3-store.service \
+	utilities/tmpfiles/nvo3-nva.conf \
 	utilities/lab/README.md \
 	utilities/lab/__init__.py \
 	utilities/lab/__main__.py \
