@@ -66,6 +66,7 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/view.h \
 	hvagent/vn_pipeline.cc \
 	hvagent/vn_pipeline.h \
+	hvagent/wake_timer.h \
 	hvagent/wanted_peers.cc \
 	hvagent/wanted_peers.h
 hvagent_libhvagent_a_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_CFLAGS) $(OPENSSL_CFLAGS) $(LIBXML_CFLAGS)

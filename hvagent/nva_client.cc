@@ -27,13 +27,12 @@ constexpr ServerClient::Kind kKind{"NVA", kModule, "other_config:nvo3-nva", cont
 }  // namespace
 
 NvaClient::NvaClient(PeerHost& host, NvaHandler& handler)
-    : host_(host), handler_(handler), servers_(host, *this, kKind), directory_timer_(host.io()), announce_timer_(host.io())
+    : host_(host), handler_(handler), servers_(host, *this, kKind), directory_timer_(host.io(), [this] { flush_directory(); }), announce_timer_(host.io(), [this] { announce(); })
 {
 }
 
 NvaClient::~NvaClient()
 {
-    *alive_ = false;
     stop();
 }
 
@@ -164,12 +163,7 @@ void NvaClient::directory_changed()
     if (std::exchange(directory_dirty_, true)) {
         return;
     }
-    directory_timer_.expires_after(kDirectoryDelay);
-    directory_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
-        if (!error && *alive) {
-            flush_directory();
-        }
-    });
+    directory_timer_.set(std::chrono::steady_clock::now() + kDirectoryDelay);
 }
 
 void NvaClient::flush_directory()
@@ -200,17 +194,7 @@ void NvaClient::announce()
             base::log(LogLevel::warn, kModule, sent.error().text);
         }
     }
-    auto next = announcer_.next_deadline();
-    if (!next) {
-        announce_timer_.cancel();
-        return;
-    }
-    announce_timer_.expires_at(*next);
-    announce_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
-        if (!error && *alive) {
-            announce();
-        }
-    });
+    announce_timer_.set(announcer_.next_deadline());
 }
 
 }  // namespace nvo3::agent

@@ -9,7 +9,6 @@
 #ifndef HVAGENT_NVA_CLIENT_H
 #define HVAGENT_NVA_CLIENT_H
 
-#include <boost/asio/steady_timer.hpp>
 #include <map>
 #include <memory>
 #include <string>
@@ -21,6 +20,7 @@
 #include "hvagent/peer.h"
 #include "hvagent/server_client.h"
 #include "hvagent/view.h"
+#include "hvagent/wake_timer.h"
 
 namespace nvo3::agent {
 
@@ -87,9 +87,7 @@ private:
     ServerClient servers_;
     bool has_nvas_ = false;
     bool directory_dirty_ = false;
-    boost::asio::steady_timer directory_timer_, announce_timer_;
-    // Handlers of the timers find out whether this object is still there.
-    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+    WakeTimer directory_timer_, announce_timer_;
 };
 
 }  // namespace nvo3::agent

@@ -20,14 +20,11 @@ constexpr const char* kModule = "groups";
 }  // namespace
 
 Overlay::Overlay(PeerHost& host, std::function<void()> on_directory, std::function<void()> on_change)
-    : host_(host), on_directory_(std::move(on_directory)), on_change_(std::move(on_change)), client_(host, *this), timer_(host.io())
+    : host_(host), on_directory_(std::move(on_directory)), on_change_(std::move(on_change)), client_(host, *this), timer_(host.io(), [this] { wake(); })
 {
 }
 
-Overlay::~Overlay()
-{
-    *alive_ = false;
-}
+Overlay::~Overlay() = default;
 
 void Overlay::stop()
 {
@@ -152,19 +149,14 @@ void Overlay::pump()
         }
         on_change_();
     }
-    auto next = groups_.next_deadline();
-    if (!next) {
-        timer_.cancel();
-        return;
-    }
-    timer_.expires_at(*next);
-    timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
-        if (!error && *alive) {
-            groups_.tick(host_.clock().now());
-            pump();
-            on_change_();
-        }
-    });
+    timer_.set(groups_.next_deadline());
+}
+
+void Overlay::wake()
+{
+    groups_.tick(host_.clock().now());
+    pump();
+    on_change_();
 }
 
 void Overlay::perform(Groups::Install& what)

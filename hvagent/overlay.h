@@ -8,7 +8,6 @@
 #ifndef HVAGENT_OVERLAY_H
 #define HVAGENT_OVERLAY_H
 
-#include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <map>
 #include <memory>
@@ -20,6 +19,7 @@
 #include "hvagent/network_view.h"
 #include "hvagent/nva_client.h"
 #include "hvagent/view.h"
+#include "hvagent/wake_timer.h"
 
 namespace nvo3::agent {
 
@@ -66,6 +66,7 @@ private:
     std::string own_name() const;
     // Carries out what groups want, and sets the timer for what comes next.
     void pump();
+    void wake();
     void perform(Groups::Install&);
     void perform(Groups::Remove&);
     void perform(Groups::Register&);
@@ -90,9 +91,7 @@ private:
         std::string sender;
     };
     std::map<uint64_t, Pending> pending_;       // by token, for the audit log
-    boost::asio::steady_timer timer_;
-    // Handlers of the timer find out whether this object is still there.
-    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+    WakeTimer timer_;
 };
 
 }  // namespace nvo3::agent

@@ -60,7 +60,7 @@ Peer::Peer(PeerHost& host, PeerConfig config)
           {.remote = {control::to_asio(config_.remote), config_.port}, .local = config_.bind},
           [this](boost::asio::ip::tcp::socket socket) { connected(std::move(socket)); },
           [this](const std::string& reason) { connect_failed(reason); }),
-      timer_(host.io()),
+      timer_(host.io(), [this] { tick(); }),
       log_bucket_(kLogRate, host.clock())
 {
     if (!config_.psk.empty()) {
@@ -84,7 +84,6 @@ void Peer::detach()
 
 Peer::~Peer()
 {
-    *alive_ = false;
     if (detached_) {
         return;
     }
@@ -560,28 +559,11 @@ void Peer::arm()
     if (detached_) {
         return;
     }
-    auto next = keying_.next_deadline();
-    auto add = [&](std::optional<TimePoint> at) {
-        if (at && (!next || *at < *next)) {
-            next = at;
-        }
-    };
-    add(renew_at_);
-    add(give_up_at_);
-    add(remove_at_);
+    auto next = earlier(earlier(keying_.next_deadline(), renew_at_), earlier(give_up_at_, remove_at_));
     for (const auto& [key, live] : sessions_) {
-        add(live.close_at);
+        next = earlier(next, live.close_at);
     }
-    if (!next) {
-        timer_.cancel();
-        return;
-    }
-    timer_.expires_at(*next);
-    timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
-        if (!error && *alive) {
-            tick();
-        }
-    });
+    timer_.set(next);
 }
 
 void Peer::tick()

@@ -11,7 +11,6 @@
 #define HVAGENT_PEER_H
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <map>
 #include <memory>
 #include <optional>
@@ -28,6 +27,7 @@
 #include "esp/sa_protocol.h"
 #include "hvagent/keying.h"
 #include "hvagent/view.h"
+#include "hvagent/wake_timer.h"
 
 namespace nvo3::agent {
 
@@ -210,7 +210,7 @@ private:
     std::string pin_problem_;
     Keying keying_;
     control::Connector connector_;
-    boost::asio::steady_timer timer_;
+    WakeTimer timer_;
     std::map<const control::Session*, Live> sessions_;      // in handshake or open
     SessionId current_ = 0;
     SessionId next_session_ = 1;
@@ -229,8 +229,6 @@ private:
     bool authentication_failed_ = false;
     uint64_t opened_ = 0;
     bool detached_ = false;
-    // Handlers of the timer find out whether the peer is still there.
-    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace nvo3::agent

@@ -48,7 +48,7 @@ const char* to_string(VmRun run)
 
 Hypervisor::Hypervisor(PeerHost& host, std::function<void()> on_directory, std::function<void()> on_change)
     : host_(host), on_directory_(std::move(on_directory)), on_change_(std::move(on_change)), throttle_(host.clock()), servers_(host, *this, kKind),
-      timer_(host.io())
+      timer_(host.io(), [this] { wake(); })
 {
 }
 
@@ -355,27 +355,17 @@ void Hypervisor::update_directory()
 
 void Hypervisor::arm()
 {
-    std::optional<TimePoint> next = throttle_.next_deadline();
-    auto add = [&](std::optional<TimePoint> at) {
-        if (at && (!next || *at < *next)) {
-            next = at;
-        }
-    };
-    add(wishes_.next_deadline());
+    auto next = earlier(throttle_.next_deadline(), wishes_.next_deadline());
     for (const Reservation& one : reservations_) {
-        add(one.until);
+        next = earlier(next, one.until);
     }
-    if (!next) {
-        timer_.cancel();
-        return;
-    }
-    timer_.expires_at(*next);
-    timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
-        if (!error && *alive) {
-            pump();
-            on_change_();
-        }
-    });
+    timer_.set(next);
+}
+
+void Hypervisor::wake()
+{
+    pump();
+    on_change_();
 }
 
 // ---- What is shown ----

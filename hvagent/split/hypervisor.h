@@ -11,7 +11,6 @@
 #ifndef HVAGENT_SPLIT_HYPERVISOR_H
 #define HVAGENT_SPLIT_HYPERVISOR_H
 
-#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <functional>
 #include <list>
@@ -28,6 +27,7 @@
 #include "hvagent/split/tsi_wishes.h"
 #include "hvagent/split/vm.h"
 #include "hvagent/view.h"
+#include "hvagent/wake_timer.h"
 
 namespace nvo3::agent {
 
@@ -94,6 +94,7 @@ private:
     void update_directory();
     void answer_reservations();
     void arm();
+    void wake();
     void forget_networks();
 
     PeerHost& host_;
@@ -117,8 +118,8 @@ private:
     std::list<Reservation> reservations_;
     std::mt19937 random_{std::random_device{}()};
     bool stopped_ = false;
-    boost::asio::steady_timer timer_;
-    // Handlers of the timer find out whether this object is still there.
+    WakeTimer timer_;
+    // Handlers find out whether this object is still there.
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

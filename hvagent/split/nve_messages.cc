@@ -291,20 +291,9 @@ void NveSide::pump()
     }
     auto next = table_.next_deadline();
     for (const auto& [address, hypervisor] : hypervisors_) {
-        if (hypervisor.keep_until && (!next || *hypervisor.keep_until < *next)) {
-            next = hypervisor.keep_until;
-        }
+        next = earlier(next, hypervisor.keep_until);
     }
-    if (!next) {
-        timer_.cancel();
-        return;
-    }
-    timer_.expires_at(*next);
-    timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
-        if (!error && *alive) {
-            tick();
-        }
-    });
+    timer_.set(next);
 }
 
 }  // namespace nvo3::agent

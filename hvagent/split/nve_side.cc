@@ -30,13 +30,12 @@ constexpr double kPaceShare = 0.8;
 }  // namespace
 
 NveSide::NveSide(PeerHost& host, std::function<void()> on_change)
-    : host_(host), on_change_(std::move(on_change)), started_(host.clock().now()), timer_(host.io())
+    : host_(host), on_change_(std::move(on_change)), started_(host.clock().now()), timer_(host.io(), [this] { tick(); })
 {
 }
 
 NveSide::~NveSide()
 {
-    *alive_ = false;
     stop();
 }
 

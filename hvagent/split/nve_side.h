@@ -13,7 +13,6 @@
 #ifndef HVAGENT_SPLIT_NVE_SIDE_H
 #define HVAGENT_SPLIT_NVE_SIDE_H
 
-#include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <map>
 #include <memory>
@@ -30,6 +29,7 @@
 #include "hvagent/peer.h"
 #include "hvagent/split/tsi_table.h"
 #include "hvagent/view.h"
+#include "hvagent/wake_timer.h"
 #include "hvagent/wanted_peers.h"
 
 namespace nvo3::agent {
@@ -129,9 +129,7 @@ private:
     TsiTable table_;
     bool flows_may_go_ = false;
     TimePoint started_;
-    boost::asio::steady_timer timer_;
-    // Handlers of the timer find out whether this object is still there.
-    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+    WakeTimer timer_;
 };
 
 }  // namespace nvo3::agent
