@@ -75,7 +75,12 @@ $(nva_nvo3_nva_OBJECTS): lib/control/control.pb.h
 nva_nvo3_nvactl_SOURCES = \
 	nva/nvactl.c \
 	nva/nvactl.h \
-	nva/nvactl_commands.c
+	nva/nvactl_commands.c \
+	nva/nvactl_groups.c \
+	nva/nvactl_networks.c \
+	nva/nvactl_nves.c \
+	nva/nvactl_rows.c \
+	nva/nvactl_rows.h
 nva_nvo3_nvactl_CPPFLAGS = $(nva_libnvaovs_a_CPPFLAGS) \
 	-DNVO3_PACKAGE='"$(PACKAGE_NAME)"' -DNVO3_VERSION='"$(PACKAGE_VERSION)"'
 nva_nvo3_nvactl_LDADD = nva/libnvaovs.a $(OVS_LIBS)

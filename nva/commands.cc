@@ -35,6 +35,9 @@ void register_commands(Nva& nva)
     daemon::register_command({"session/show", "[json]", 0, show(nva, [&nva](const ServiceView& view, const Call& call) -> Reply {
                                   return show_sessions(view, nva.store(), call.json);
                               })});
+    daemon::register_command({"store/show", "[json]", 0, show(nva, [&nva](const ServiceView& view, const Call& call) -> Reply {
+                                  return show_store(view, nva.store(), call.json);
+                              })});
     daemon::register_command({"vn/show", "[VN] [json]", 1, show(nva, [](const ServiceView& view, const Call& call) {
                                   return show_vns(view, call.arguments.empty() ? "" : call.arguments[0], call.json);
                               })});

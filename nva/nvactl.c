@@ -346,7 +346,10 @@ main(int argc, char *argv[])
 
     ctl_init(&nvo3rec_idl_class, nvo3rec_table_classes, tables, show_tables,
              leave);
-    ctl_register_commands(nvactl_commands());
+    ctl_register_commands(nvactl_store_commands());
+    ctl_register_commands(nvactl_nve_commands());
+    ctl_register_commands(nvactl_network_commands());
+    ctl_register_commands(nvactl_group_commands());
 
     char *args = process_escape_args(argv);
     struct shash local_options = SHASH_INITIALIZER(&local_options);

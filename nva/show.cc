@@ -158,6 +158,14 @@ std::string show_sessions(const ServiceView& view, StoreState state, bool as_jso
     return out.str();
 }
 
+std::string show_store(const ServiceView& view, StoreState state, bool as_json)
+{
+    if (!as_json) {
+        return store_words(view, state) + "\n";
+    }
+    return dump({{"store", store_words(view, state)}, {"store_fresh", state == StoreState::fresh}, {"serving", view.store && !view.stale}});
+}
+
 base::Result<std::string> show_vns(const ServiceView& view, const std::string& which, bool as_json)
 {
     json list = json::array();

@@ -15,6 +15,8 @@
 namespace nvo3::nva {
 
 std::string show_sessions(const ServiceView&, StoreState, bool json);
+// State of the store alone, one line.
+std::string show_store(const ServiceView&, StoreState, bool json);
 // 'which': a name or VNI with its members and mappings; empty: all, in short.  ENOENT.
 base::Result<std::string> show_vns(const ServiceView&, const std::string& which, bool json);
 std::string show_groups(const ServiceView&, bool json);

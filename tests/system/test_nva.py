@@ -173,6 +173,14 @@ def test_who_is_refused(store, nva):
         assert code == UNAUTHORIZED and "may not send VnGone" in text
 
 
+def test_status_tells_of_the_nva_of_this_machine(store):
+    assert "NVA of this machine" not in store.ctl("status")
+    store.start_nva("nva1", f"--pidfile={store.directory}/nvo3-nva.pid")
+    pid = (store.directory / "nvo3-nva.pid").read_text().strip()
+    (store.directory / f"nvo3-nva.{pid}.ctl").symlink_to(store.directory / "nva1.ctl")
+    assert "the NVA of this machine: store fresh\n" in store.ctl("status")
+
+
 def test_a_short_outage_of_the_store_costs_nothing(store, nva):
     with connect(store, nva, "hv1") as hv1, connect(store, nva, "hv2") as hv2:
         store.stop("ovsdb-server")
