@@ -30,7 +30,7 @@ ContextPtr context(const Leaf& leaf, const tests::TestCa& ca)
     return *made;
 }
 
-// Grants everything but networks called "red"; counts what it is told.
+// Grants everything but networks called "red", unless it is told to; counts what it is told.
 class FakeNve final : public control::SessionHandler {
 public:
     FakeNve(boost::asio::io_context& io, ContextPtr context) : context_(std::move(context))
@@ -80,7 +80,7 @@ public:
             answer.mutable_tsi_report();
         } else if (message.has_vn_connect()) {
             auto& result = *answer.mutable_vn_connect_result();
-            result.set_accepted(message.vn_connect().vn() != "red");
+            result.set_accepted(grants_red || message.vn_connect().vn() != "red");
             if (result.accepted()) {
                 result.set_name("blue");
                 result.set_vni(5001);
@@ -112,7 +112,7 @@ public:
         std::erase_if(sessions_, [&](const auto& one) { return one.get() == &session; });
     }
 
-    bool answering = true;
+    bool answering = true, grants_red = false;
     size_t messages = 0, done = 0;
     std::map<std::string, proto::TsiState> states;
 
@@ -238,6 +238,8 @@ TEST_F(HypervisorTest, ReservesForAHook)
     auto refused = reserve(vm("bad", VmRun::preparing, "red"));
     ASSERT_TRUE(refused && !refused->ok());
     EXPECT_NE(refused->error().text.find("network red: not yours"), std::string::npos) << refused->error().text;
+    nve_.grants_red = true;
+    EXPECT_TRUE(reserve(vm("bad", VmRun::preparing, "red"))->ok()) << "a former refusal is no answer";
     Vm unusable = vm("odd", VmRun::preparing);
     unusable.problems = {"domain odd: element interface: no MAC"};
     EXPECT_EQ(reserve(unusable)->error().code, EACCES);

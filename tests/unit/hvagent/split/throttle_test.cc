@@ -113,9 +113,12 @@ TEST_F(ThrottleTest, SlowDownIsNoLicenceForMore)
     for (int i = 0; i < 100; i++) {
         throttle.offer(std::to_string(i), "x");
     }
-    turns();
-    clock.advance(25ms);
-    EXPECT_EQ(turns().size(), 1u);
+    size_t given = turns().size();
+    for (int i = 0; i < 1000; i++) {
+        clock.advance(1ms);
+        given += turns().size();
+    }
+    EXPECT_LE(given, 41u) << "the NVE allows more than this host's own limit";
 }
 
 TEST_F(ThrottleTest, StormOfTenThousandEventsOfTwoHundredVms)
