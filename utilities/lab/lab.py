@@ -334,6 +334,8 @@ class Lab:
 
     def place(self, name):
         """The Host or Vm of a name."""
+        if name in self.guests:
+            raise LabError(f"{name} is a guest of libvirt, and has no shell; its console is {self.guests[name].console}")
         try:
             return {**self.hosts, **self.nvas, **self.vms}[name]
         except KeyError:

@@ -239,6 +239,8 @@ def command_status(options):
 def _host_rows(lab):
     """A row per tunnel (or host without), and whether all is as it should be."""
     rows, good = [], True
+    # A hypervisor without guests is in no network, and needs no tunnel.
+    idle = {host.name for host in lab.hypervisors.values() if lab.guests and all(lab.place_of(guest) is not host for guest in lab.guests.values())}
     for host in lab.hosts.values():
         alive = {daemon: host.pid(daemon) is not None for daemon in DAEMONS}
         good = good and all(alive.values())
@@ -250,7 +252,10 @@ def _host_rows(lab):
             row = ["-", "", "", ""]
             if port != "-":
                 row = _tunnel_row(host, port, alive["ovsdb-server"] and alive["ovs-vswitchd"])
-                good = good and row[0] == "up"
+                if host.name in idle or (split and any(port == f"tun{lab.hosts[name].number}" for name in idle)):
+                    row = ["idle", "", "", "no guest runs there"] if row[0] != "up" else row
+                else:
+                    good = good and row[0] == "up"
             rows.append([*head, port, *row])
             head = [""] * len(head)
     return rows, good
