@@ -107,6 +107,8 @@ parse_options(int argc, char *argv[], struct shash *local_options)
         OPT_DRY_RUN,
         OPT_ONELINE,
         OPT_PEER_CA_CERT,
+        OPT_COMMANDS,
+        OPT_OPTIONS,
         OPT_LOCAL,              /* of a command */
         VLOG_OPTION_ENUMS,
         TABLE_OPTION_ENUMS,
@@ -120,6 +122,8 @@ parse_options(int argc, char *argv[], struct shash *local_options)
         {"dry-run", no_argument, NULL, OPT_DRY_RUN},
         {"oneline", no_argument, NULL, OPT_ONELINE},
         {"timeout", required_argument, NULL, 't'},
+        {"commands", no_argument, NULL, OPT_COMMANDS},
+        {"options", no_argument, NULL, OPT_OPTIONS},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         VLOG_LONG_OPTIONS,
@@ -176,6 +180,12 @@ parse_options(int argc, char *argv[], struct shash *local_options)
                 ctl_fatal("value %s on -t or --timeout is invalid: give a "
                           "number of seconds", optarg);
             }
+            break;
+        case OPT_COMMANDS:      /* These two are for shell completion. */
+            ctl_print_commands();
+            break;
+        case OPT_OPTIONS:
+            ctl_print_options(global);
             break;
         case 'h':
             usage();

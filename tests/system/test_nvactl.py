@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import subprocess
 import tempfile
 
 import pytest
@@ -130,3 +131,13 @@ def test_wrong_input(ctl, argv, words):
 def test_nothing_there_to_talk_to(server):
     done = server.ctl("--db=unix:/nonexistent.sock", "vn-list", check=False)
     assert done.returncode == 1 and "is ovsdb-server running" in done.stderr
+
+
+@pytest.mark.parametrize("word, has, lacks", [("vn-", ["vn-add", "vn-join", "vn-leave"], ["nve-add"]), ("--ti", ["--timeout"], ["--db"])])
+def test_completion(word, has, lacks):
+    """In the shell of somebody who types the word and presses the tabulator."""
+    directory = os.path.dirname(Programs.find().nvactl)
+    script = f". {TOP}/utilities/completion/nvo3-nvactl; COMP_WORDS=(nvo3-nvactl {word}); COMP_CWORD=1; _nvo3_nvactl; echo ${{COMPREPLY[@]}}"
+    done = subprocess.run(["bash", "-c", script], env={"PATH": f"{directory}:/usr/bin:/bin"}, capture_output=True, text=True, check=True)
+    words = done.stdout.split()
+    assert set(has) <= set(words) and not set(lacks) & set(words), words
