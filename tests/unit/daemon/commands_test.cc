@@ -10,9 +10,12 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <cstring>
+#include <mutex>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "base/unique_fd.h"
 #include "daemon/ovs_daemon.h"
@@ -22,7 +25,19 @@ using namespace nvo3;
 namespace {
 
 std::string path;
-std::optional<daemon::Answer> kept;
+std::mutex kept_mutex;
+std::condition_variable kept_changed;
+std::optional<daemon::Answer> kept;     // of "later", under kept_mutex
+
+// Waits until "later" has come: two connections are served in any order.
+daemon::Answer take_kept()
+{
+    std::unique_lock lock(kept_mutex);
+    kept_changed.wait(lock, [] { return kept.has_value(); });
+    daemon::Answer answer = std::move(*kept);
+    kept.reset();
+    return answer;
+}
 
 // A connection to the control socket, one JSON-RPC message at a time.
 class Client {
@@ -84,13 +99,13 @@ TEST(Commands, OthersAreServedUntilTheAnswerComes)
     serve([] {
         Client first, second;
         first.send("later", "\"a\",\"b\"");
+        const daemon::Answer answer = take_kept();
         second.send("now");
         EXPECT_NE(second.receive().find("done"), std::string::npos);
         second.send("given");
         EXPECT_NE(second.receive().find("a,b"), std::string::npos) << "its arguments";
-        (*kept)(std::string("granted"));
-        (*kept)(std::string("twice"));
-        kept.reset();
+        answer(std::string("granted"));
+        answer(std::string("twice"));
         const std::string reply = first.receive();
         EXPECT_NE(reply.find("\"result\":\"granted\\n\""), std::string::npos) << reply;
         EXPECT_EQ(reply.find("twice"), std::string::npos) << reply;
@@ -100,12 +115,9 @@ TEST(Commands, OthersAreServedUntilTheAnswerComes)
 TEST(Commands, AnErrorIsAnError)
 {
     serve([] {
-        Client client, other;
+        Client client;
         client.send("later");
-        other.send("now");
-        other.receive();
-        (*kept)(base::Error{EPERM, "no network"});
-        kept.reset();
+        take_kept()(base::Error{EPERM, "no network"});
         EXPECT_NE(client.receive().find("\"error\":\"no network\\n\""), std::string::npos);
     });
 }
@@ -113,11 +125,9 @@ TEST(Commands, AnErrorIsAnError)
 TEST(Commands, AnAnswerThatIsLetGoIsSaid)
 {
     serve([] {
-        Client client, other;
+        Client client;
         client.send("later");
-        other.send("now");
-        other.receive();
-        kept.reset();
+        take_kept();
         EXPECT_NE(client.receive().find("\"error\":\"this was not answered\\n\""), std::string::npos);
     });
 }
@@ -135,16 +145,13 @@ TEST(Commands, TheCallerNeedNotWait)
 {
     serve([] {
         Client other;
-        {
-            Client client;
-            client.send("later");
-            other.send("now");
-            other.receive();
-        }
+        std::optional<Client> client(std::in_place);
+        client->send("later");
+        const daemon::Answer answer = take_kept();
+        client.reset();
         other.send("now");
         other.receive();
-        (*kept)(std::string("nobody hears it"));
-        kept.reset();
+        answer(std::string("nobody hears it"));
         other.send("now");
         EXPECT_NE(other.receive().find("done"), std::string::npos);
     });
@@ -168,7 +175,9 @@ int main(int argc, char* argv[])
                                 for (const std::string& one : call.arguments) {
                                     arguments += (arguments.empty() ? "" : ",") + one;
                                 }
+                                std::lock_guard lock(kept_mutex);
                                 kept = std::move(answer);
+                                kept_changed.notify_all();
                             }});
     const int result = RUN_ALL_TESTS();
     ovs_daemon_close();
