@@ -3,6 +3,7 @@
 // See change_queue.h.
 #include "nva/change_queue.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <iterator>
 #include <set>
@@ -70,19 +71,66 @@ std::vector<ChangeQueue::Refused> ChangeQueue::put_back(std::vector<Entry> entri
     return refused;
 }
 
+// What comes back from a transaction has had its turn.
+bool ChangeQueue::rests(uint64_t owner, const Waiting& waiting) const
+{
+    auto pace = paces_.find(owner);
+    return pace != paces_.end() && pace->second.rests_until > clock_.now() && waiting.entries.front().tries == 0;
+}
+
+bool ChangeQueue::may_go(uint64_t owner, const Waiting& waiting)
+{
+    if (rests(owner, waiting)) {
+        return false;
+    }
+    if (waiting.entries.front().tries > 0) {
+        return true;
+    }
+    Pace& pace = paces_.try_emplace(owner, Pace{control::TokenBucket(kRate, clock_), {}}).first->second;
+    if (!pace.bucket.take()) {
+        pace.rests_until = clock_.now() + pace.bucket.wait(kTurn);
+        return false;
+    }
+    return true;
+}
+
+void ChangeQueue::forget_rested()
+{
+    for (auto it = paces_.begin(); it != paces_.end();) {
+        it = !waiting_.contains(it->first) && it->second.bucket.full() ? paces_.erase(it) : std::next(it);
+    }
+}
+
+std::optional<std::chrono::steady_clock::time_point> ChangeQueue::next() const
+{
+    std::optional<std::chrono::steady_clock::time_point> first;
+    for (const auto& [owner, waiting] : waiting_) {
+        auto at = rests(owner, waiting) ? paces_.at(owner).rests_until : clock_.now();
+        first = std::min(first.value_or(at), at);
+    }
+    return first;
+}
+
 std::vector<ChangeQueue::Entry> ChangeQueue::take(size_t limit)
 {
     cancelled_.clear();
+    forget_rested();
     std::vector<Entry> taken;
     std::set<std::string> rows;
-    // The first that waits; false if its row is in the transaction already.
+    std::optional<uint64_t> held_up;    // the first of those whose row is in the transaction already
+    // The first that waits; false if it does not get into this transaction.
     auto take_one = [&](uint64_t owner) {
         auto it = waiting_.find(owner);
         Waiting& waiting = it->second;
         std::string row = row_of(waiting.entries.front().change);
-        if (!rows.insert(row).second) {
+        if (rows.contains(row)) {
+            held_up = held_up.value_or(owner);
             return false;
         }
+        if (owner != 0 && !may_go(owner, waiting)) {
+            return false;
+        }
+        rows.insert(row);
         taken.push_back(std::move(waiting.entries.front()));
         waiting.entries.pop_front();
         waiting.by_row.erase(row);
@@ -93,7 +141,7 @@ std::vector<ChangeQueue::Entry> ChangeQueue::take(size_t limit)
     };
     while (taken.size() < limit && waiting_.contains(0) && take_one(0)) {
     }
-    std::optional<uint64_t> held_up;
+    held_up.reset();
     for (size_t before = limit; taken.size() < limit && taken.size() != before;) {
         before = taken.size();
         std::vector<uint64_t> round;
@@ -109,8 +157,6 @@ std::vector<ChangeQueue::Entry> ChangeQueue::take(size_t limit)
             }
             if (take_one(owner)) {
                 last_ = owner;
-            } else {
-                held_up = held_up.value_or(owner);
             }
         }
     }

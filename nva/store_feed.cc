@@ -175,7 +175,15 @@ void StoreFeed::begin(Nva& nva)
     std::vector<Op> taken;
     {
         std::lock_guard lock(mutex_);
-        if (queue_.empty() || !batch_.empty() || !store_begin()) {
+        auto next = queue_.next();
+        if (!next || !batch_.empty()) {
+            return;
+        }
+        if (auto wait = std::chrono::ceil<std::chrono::milliseconds>(*next - base::system_clock().now()); wait.count() > 0) {
+            ovs_daemon_wake_at(ovs_daemon_now() + wait.count());
+            return;
+        }
+        if (!store_begin()) {
             return;
         }
         taken = queue_.take(one_by_one_ > 0 ? 1 : kBatch);

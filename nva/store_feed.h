@@ -45,7 +45,7 @@ private:
     size_t one_by_one_ = 0;             // so many still, as a batch of them was refused
 
     std::mutex mutex_;
-    ChangeQueue queue_;                 // under mutex_
+    ChangeQueue queue_{base::system_clock()};   // under mutex_
 };
 
 }  // namespace nvo3::nva

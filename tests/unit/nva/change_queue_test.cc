@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "tests/support/fake_clock.h"
 #include "tests/unit/nva/nva_fixture.h"
 
 using namespace nvo3;
@@ -46,7 +47,8 @@ protected:
         return text;
     }
 
-    ChangeQueue queue;
+    FakeClock clock;
+    ChangeQueue queue{clock};
     std::vector<std::string> answers;
 };
 
@@ -135,6 +137,52 @@ TEST_F(ChangeQueueTest, WhatComesBackIsTakenFirstUnlessItIsOutdated)
     taken = queue.take(10);
     EXPECT_EQ(words(taken), "1/1 1/3 1/4 1/2");
     EXPECT_EQ(std::get<nva::PutMapping>(taken[3].change).nve, "newer");
+}
+
+TEST_F(ChangeQueueTest, AfterItsBurstAnNveRestsBetweenTurns)
+{
+    using std::chrono::milliseconds;
+    const auto begin = clock.now();
+    EXPECT_FALSE(queue.next());
+    for (uint8_t i = 0; i < 100; i++) {
+        push(put(1, i));
+    }
+    EXPECT_EQ(queue.next(), begin);
+    EXPECT_EQ(queue.take(256).size(), 64u) << "the burst";
+    EXPECT_EQ(queue.next(), begin + milliseconds(80));
+    EXPECT_TRUE(queue.take(256).empty());
+    push(put(2, 200));
+    EXPECT_EQ(queue.next(), begin) << "nobody else waits for that";
+    auto taken = queue.take(256);
+    EXPECT_EQ(words(taken), "2/200");
+    taken[0].tries = 1;
+    put_back(std::move(taken));
+    EXPECT_EQ(words(queue.take(256)), "2/200");
+
+    clock.advance(milliseconds(79));
+    EXPECT_TRUE(queue.take(256).empty());
+    clock.advance(milliseconds(1));
+    EXPECT_EQ(queue.next(), clock.now());
+    taken = queue.take(256);
+    EXPECT_EQ(taken.size(), 16u) << "a turn, in one transaction";
+    EXPECT_TRUE(queue.take(256).empty());
+    for (auto& entry : taken) {
+        entry.tries = 1;
+    }
+    put_back(std::move(taken));
+    EXPECT_EQ(queue.next(), clock.now());
+    EXPECT_EQ(queue.take(256).size(), 16u) << "what comes back from a transaction has had its turn";
+    EXPECT_EQ(queue.waiting(1), 20u);
+
+    clock.advance(std::chrono::seconds(1));
+    EXPECT_EQ(queue.take(256).size(), 20u);
+    clock.advance(std::chrono::seconds(1));
+    push(put(3, 1));
+    EXPECT_EQ(queue.take(256).size(), 1u);
+    for (uint8_t i = 0; i < 100; i++) {
+        push(put(1, i));
+    }
+    EXPECT_EQ(queue.take(256).size(), 64u) << "who was quiet has its burst again";
 }
 
 TEST_F(ChangeQueueTest, CancelForgetsWithoutAnAnswer)
