@@ -32,7 +32,7 @@ enum store_state {
     STORE_FRESH,                /* what is here is what the store has */
 };
 /* As of the last store_run().  A server that has lost its cluster is as good as
- * none; one behind "ssl:" that says nothing is lost after four seconds. */
+ * none; one that says nothing is lost after four seconds. */
 enum store_state store_state(void);
 
 /* Receives rows; 'id' is the UUID of the row, 16 octets; all pointers are valid

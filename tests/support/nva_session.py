@@ -174,6 +174,9 @@ class Store:
                                      f"--unixctl={self.directory}/db.ctl", "--no-chdir"])
         wait_until(lambda: (self.directory / "nvo3_db.sock").exists(), "the store listens")
 
+    def pid(self, name):
+        return self._processes[name].pid
+
     def stop(self, name):
         process = self._processes.pop(name)
         process.terminate()

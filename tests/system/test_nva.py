@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import signal
 import socket
 import stat
 import tempfile
@@ -209,6 +210,19 @@ def test_the_store_goes_away_and_comes_back(store, nva):
     wait_until(lambda: store.show("nva1", "session/show")["serving"], "the NVA serves again", timeout=20)
     connect(store, nva, "hv1").close()
     assert "the store is back" in audit(store)
+
+
+@pytest.mark.requirement(4)
+def test_a_store_that_hangs_is_lost(store, nva):
+    """Its connection is as it was, over a Unix socket as well; only nothing is heard of it any more."""
+    with connect(store, nva, "hv1") as hv1:
+        server = store.pid("ovsdb-server")
+        os.kill(server, signal.SIGSTOP)
+        try:
+            assert hv1.closed(20)[0] == SHUTDOWN
+        finally:
+            os.kill(server, signal.SIGCONT)
+        wait_until(lambda: store.show("nva1", "session/show")["serving"], "the NVA serves again", timeout=20)
 
 
 @pytest.mark.requirement(4)
