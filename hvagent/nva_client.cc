@@ -50,8 +50,7 @@ void NvaClient::configure(const std::vector<Endpoint>& nvas, const std::vector<T
     // Before anybody hears of the end: who does may configure this again.
     if (std::exchange(has_nvas_, !nvas.empty()) && nvas.empty()) {
         base::log(LogLevel::info, kModule, "no NVA is configured any more: its networks end");
-        directory_.clear();
-        directory_dirty_ = true;
+        forget();
         flush_directory();
     }
     announce();
@@ -60,18 +59,31 @@ void NvaClient::configure(const std::vector<Endpoint>& nvas, const std::vector<T
 void NvaClient::context_changed(bool renew, bool renamed)
 {
     if (renamed) {
-        directory_.clear();
-        directory_dirty_ = true;
+        forget();
     }
     servers_.context_changed(renew || renamed);
     flush_directory();
 }
 
+void NvaClient::forget()
+{
+    directory_.clear();
+    directory_dirty_ = true;
+    policy_parts_.clear();
+    if (std::exchange(policy_, nullptr)) {
+        handler_.on_policy();
+    }
+}
+
 void NvaClient::on_server_up(Session& session)
 {
+    policy_parts_.clear();
     directory_.session_up(session.peer_hello().agent_instance());
     Envelope message;
     *message.mutable_directory_request() = directory_.request();
+    if (policy_) {
+        message.mutable_directory_request()->set_policy_digest(control::policy_digest(policy_->text));
+    }
     (void)session.send(std::move(message));     // a session that is lost says so itself
     announcer_.session_up();
     handler_.on_nva_up();
@@ -94,6 +106,9 @@ void NvaClient::on_server_message(Session&, const Envelope& message)
     case Envelope::kVnGone:
     case Envelope::kDirectoryReady:
         on_directory_message(message);
+        break;
+    case Envelope::kPolicyUpdate:
+        on_policy_message(message.policy_update());
         break;
     case Envelope::kMappingResult: {
         auto refused = announcer_.on_result(message.in_reply_to(), message.mapping_result(), host_.clock().now());
@@ -132,8 +147,7 @@ void NvaClient::on_directory_message(const Envelope& message)
     if (message.body_case() == Envelope::kVnUpdate) {
         auto taken = directory_.on_update(message.vn_update());
         if (!taken) {
-            host_.audit().write({AuditKind::refused, servers_.name(), servers_.endpoint().address, taken.error().text});
-            return servers_.close(proto::CLOSE_PROTOCOL_ERROR, taken.error().text);
+            return broken(taken.error().text);
         }
         changed = *taken;
     } else if (message.body_case() == Envelope::kVnGone) {
@@ -156,6 +170,28 @@ void NvaClient::on_directory_message(const Envelope& message)
     if (changed) {
         directory_changed();
     }
+}
+
+void NvaClient::on_policy_message(const proto::PolicyUpdate& update)
+{
+    auto whole = policy_parts_.add(update);
+    if (!whole) {
+        return broken(whole.error().text);
+    }
+    if (!*whole) {
+        return;
+    }
+    base::log(LogLevel::info, kModule, servers_.label() + " has told version " + std::to_string((*whole)->version) + " of the policy, " +
+                                           std::to_string((*whole)->text.size()) + " octets for this host");
+    policy_ = std::make_shared<const control::PolicyText>(**std::move(whole));
+    flush_directory();      // which came before
+    handler_.on_policy();
+}
+
+void NvaClient::broken(const std::string& why)
+{
+    host_.audit().write({AuditKind::refused, servers_.name(), servers_.endpoint().address, why});
+    servers_.close(proto::CLOSE_PROTOCOL_ERROR, why);
 }
 
 void NvaClient::directory_changed()

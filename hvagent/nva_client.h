@@ -3,7 +3,7 @@
 // The session with one of the NVAs of other_config:nvo3-nva.
 //
 // What it tells of networks goes into the directory, what it tells of groups to the
-// handler.  It is told of this host's tenant system interfaces.
+// handler; the text of the policy is kept as it comes.  It is told of this host's tenant system interfaces.
 //
 // Place: owned by overlay.cc.  Thread: the I/O thread.
 #ifndef HVAGENT_NVA_CLIENT_H
@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "control/policy_text.h"
 #include "hvagent/announcer.h"
 #include "hvagent/config.h"
 #include "hvagent/directory.h"
@@ -21,6 +22,7 @@
 #include "hvagent/server_client.h"
 #include "hvagent/view.h"
 #include "hvagent/wake_timer.h"
+#include "policy/policy.h"
 
 namespace nvo3::agent {
 
@@ -29,6 +31,9 @@ public:
     virtual ~NvaHandler() = default;
     // The directory has another snapshot.
     virtual void on_directory() = 0;
+    // NvaClient::policy() is another text, or there is none any more.  After on_directory()
+    // for the networks that were told before, before on_directory() says 'complete'.
+    virtual void on_policy() = 0;
     // What was agreed before is not asked for again; requests under way are lost.
     virtual void on_nva_up() = 0;
     virtual void on_nva_down() = 0;
@@ -58,6 +63,9 @@ public:
     void stop();
 
     const Directory& directory() const { return directory_; }
+    // The policy between networks, its text not looked at yet.  Null: none was told; as for
+    // the directory, an NVA that goes away takes nothing along.
+    std::shared_ptr<const control::PolicyText> policy() const { return policy_; }
     bool is_up() const { return servers_.session() != nullptr; }
     // ENOTCONN without a session.
     base::Result<uint64_t> send(control::Envelope message) { return servers_.send(std::move(message)); }
@@ -76,6 +84,10 @@ public:
 
 private:
     void on_directory_message(const control::Envelope&);
+    void on_policy_message(const control::proto::PolicyUpdate&);
+    // The session is of no more use.
+    void broken(const std::string& why);
+    void forget();
     void directory_changed();
     void flush_directory();
     void announce();
@@ -83,6 +95,8 @@ private:
     PeerHost& host_;
     NvaHandler& handler_;
     Directory directory_;
+    control::PolicyParts policy_parts_{policy::kMaxText};
+    std::shared_ptr<const control::PolicyText> policy_;
     Announcer announcer_;
     ServerClient servers_;
     bool has_nvas_ = false;

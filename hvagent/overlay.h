@@ -45,6 +45,7 @@ public:
     void expiring(const esp::msg::SaExpiring&);
 
     std::shared_ptr<const DirectoryView> directory() const { return client_.directory().snapshot(); }
+    std::shared_ptr<const control::PolicyText> policy() const { return client_.policy(); }
     // Whether all that this host serves is in the directory: only then may be removed
     // what is not in it.
     bool is_complete() const;
@@ -55,6 +56,7 @@ public:
 
     // NvaHandler.
     void on_directory() override;
+    void on_policy() override { on_directory_(); }
     void on_nva_up() override;
     void on_nva_down() override;
     void on_group_key(const control::proto::GroupKey&) override;

@@ -37,6 +37,7 @@ constexpr Row kRows[] = {
     // The NVA is who says which networks an NVE serves.
     {Role::nve, Role::nva, kNone, Envelope::kVnUpdate, Rule::allow},
     {Role::nve, Role::nva, kNone, Envelope::kVnGone, Rule::allow},
+    {Role::nve, Role::nva, kNone, Envelope::kPolicyUpdate, Rule::allow},
     {Role::nve, Role::nva, kNone, Envelope::kDirectoryReady, Rule::allow},
     {Role::nve, Role::nva, kNone, Envelope::kMappingResult, Rule::allow},
     {Role::nve, Role::nva, kNone, Envelope::kGroupGrant, Rule::allow},

@@ -27,6 +27,8 @@ lib_libnvo3control_a_SOURCES = \
 	lib/control/message_check_split.cc \
 	lib/control/pem.cc \
 	lib/control/pem.h \
+	lib/control/policy_text.cc \
+	lib/control/policy_text.h \
 	lib/control/rate_limiter.cc \
 	lib/control/rate_limiter.h \
 	lib/control/session.cc \
@@ -75,6 +77,7 @@ tests_unit_control_tests_SOURCES = \
 	tests/unit/control/listener_test.cc \
 	tests/unit/control/messages_test.cc \
 	tests/unit/control/parts_test.cc \
+	tests/unit/control/policy_text_test.cc \
 	tests/unit/control/session_test.cc \
 	tests/unit/control/session_fixture.cc \
 	tests/unit/control/session_fixture.h \

@@ -190,6 +190,7 @@ check_body(const Envelope& envelope)
     case Envelope::kGroupGrant:
         return check_message(envelope.group_grant(), envelope.in_reply_to());
     case Envelope::kGroupKey: return check_message(envelope.group_key());
+    case Envelope::kPolicyUpdate: return check_message(envelope.policy_update());
     case Envelope::kGroupRenew: return check_message(envelope.group_renew());
     case Envelope::kGroupRenewed:
         return check_message(envelope.group_renewed(), envelope.in_reply_to());
@@ -257,6 +258,7 @@ message_name(Envelope::BodyCase message) noexcept
     case Envelope::kGroupRegister: return "GroupRegister";
     case Envelope::kGroupGrant: return "GroupGrant";
     case Envelope::kGroupKey: return "GroupKey";
+    case Envelope::kPolicyUpdate: return "PolicyUpdate";
     case Envelope::kGroupRenew: return "GroupRenew";
     case Envelope::kGroupRenewed: return "GroupRenewed";
     case Envelope::kVnConnect: return "VnConnect";

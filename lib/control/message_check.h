@@ -41,6 +41,7 @@ base::Status check_interface(const std::string& mac, const google::protobuf::Rep
 base::Status check_message(const proto::DirectoryRequest& request);
 base::Status check_message(const proto::VnUpdate& update);
 base::Status check_message(const proto::VnGone& gone);
+base::Status check_message(const proto::PolicyUpdate& update);
 base::Status check_message(const proto::MappingAnnounce& announce);
 base::Status check_message(const proto::MappingResult& result, uint64_t in_reply_to);
 base::Status check_message(const proto::GroupRegister& request);

@@ -4,6 +4,7 @@
 #include "base/ip_address.h"
 #include "control/group_keying.h"
 #include "control/message_check.h"
+#include "control/policy_text.h"
 
 namespace nvo3::control {
 namespace {
@@ -105,6 +106,9 @@ check_message(const proto::DirectoryRequest& request)
     if (request.nva_instance() == 0 && !request.known().empty()) {
         return malformed("a DirectoryRequest with versions of no NVA");
     }
+    if (!request.policy_digest().empty() && request.policy_digest().size() != kPolicyDigestSize) {
+        return malformed("a DirectoryRequest with a policy digest that is not 32 octets");
+    }
     for (const proto::VnVersion& known : request.known()) {
         if (base::Status status = check_vni(known.vni(), "a DirectoryRequest"); !status.ok()) {
             return status;
@@ -162,6 +166,16 @@ check_message(const proto::VnGone& gone)
         return status;
     }
     return check_reason(gone.reason(), "a VnGone");
+}
+
+base::Status
+check_message(const proto::PolicyUpdate& update)
+{
+    if (update.text().size() > kPolicyPartSize) {
+        return malformed("a PolicyUpdate that is too long");
+    }
+    // Else parts without end would be no text that is too long.
+    return update.text().empty() && update.more() ? malformed("a PolicyUpdate without a text, and more to come") : base::Status{};
 }
 
 base::Status

@@ -80,6 +80,7 @@ of(Envelope::BodyCase kind, uint32_t vni = 5001)
     case Envelope::kDirectoryRequest:
         envelope.mutable_directory_request()->set_nva_instance(22);
         known(envelope, vni, 3);
+        envelope.mutable_directory_request()->set_policy_digest(std::string(32, 'd'));
         break;
     case Envelope::kVnUpdate: {
         pb::VnUpdate& update = *envelope.mutable_vn_update();
@@ -104,6 +105,10 @@ of(Envelope::BodyCase kind, uint32_t vni = 5001)
     }
     case Envelope::kVnGone: envelope.mutable_vn_gone()->set_vni(vni); break;
     case Envelope::kDirectoryReady: envelope.mutable_directory_ready(); break;
+    case Envelope::kPolicyUpdate:
+        envelope.mutable_policy_update()->set_version(1);
+        envelope.mutable_policy_update()->set_text("gateway blue 10.0.0.254/24\n");
+        break;
     case Envelope::kMappingAnnounce:
         envelope.mutable_mapping_announce()->set_vni(vni);
         envelope.mutable_mapping_announce()->set_mac(kMac);
@@ -196,7 +201,7 @@ constexpr Envelope::BodyCase kAll[] = {
     Envelope::kDirectoryRequest, Envelope::kVnUpdate, Envelope::kVnGone, Envelope::kDirectoryReady,
     Envelope::kMappingAnnounce, Envelope::kMappingResult,
     Envelope::kGroupRegister, Envelope::kGroupGrant, Envelope::kGroupKey,
-    Envelope::kGroupRenew, Envelope::kGroupRenewed,
+    Envelope::kGroupRenew, Envelope::kGroupRenewed, Envelope::kPolicyUpdate,
     Envelope::kVnConnect, Envelope::kVnConnectResult, Envelope::kVnDisconnect,
     Envelope::kTsiRequest, Envelope::kTsiResult, Envelope::kTsiRemoved,
     Envelope::kTsiQuery, Envelope::kTsiReport, Envelope::kTsiSyncDone, Envelope::kSlowDown,
@@ -224,6 +229,7 @@ constexpr Way kWays[] = {
     {Role::nve, Role::nva, Envelope::kVnUpdate, Decision::allowed},
     {Role::nve, Role::nva, Envelope::kVnGone, Decision::allowed},
     {Role::nve, Role::nva, Envelope::kDirectoryReady, Decision::allowed},
+    {Role::nve, Role::nva, Envelope::kPolicyUpdate, Decision::allowed},
     {Role::nve, Role::nva, Envelope::kMappingResult, Decision::allowed},
     {Role::nve, Role::nva, Envelope::kGroupGrant, Decision::allowed},
     {Role::nve, Role::nva, Envelope::kGroupKey, Decision::allowed},
@@ -431,6 +437,9 @@ TEST(ParseEnvelope, DirectoryOutOfRange)
         {"update mapping NVE", [] { auto e = of(Envelope::kVnUpdate); auto& m = *e.mutable_vn_update(); m.mutable_mappings(0)->clear_nve(); return e; }},
         {"update mapping long NVE", [] { auto e = of(Envelope::kVnUpdate); auto& m = *e.mutable_vn_update(); m.mutable_mappings(0)->set_nve(long_text); return e; }},
         {"update mapping gone MAC", [] { auto e = of(Envelope::kVnUpdate); auto& m = *e.mutable_vn_update(); m.add_mappings_gone("1234567"); return e; }},
+        {"request policy digest of 31", [] { auto e = of(Envelope::kDirectoryRequest); auto& m = *e.mutable_directory_request(); m.set_policy_digest(std::string(31, 'd')); return e; }},
+        {"policy too long", [] { auto e = of(Envelope::kPolicyUpdate); auto& m = *e.mutable_policy_update(); m.set_text(std::string(60001, '#')); return e; }},
+        {"policy of nothing and more", [] { auto e = of(Envelope::kPolicyUpdate); auto& m = *e.mutable_policy_update(); m.clear_text(); m.set_more(true); return e; }},
         {"gone VNI", [] { auto e = of(Envelope::kVnGone); auto& m = *e.mutable_vn_gone(); m.set_vni(1 << 24); return e; }},
         {"gone reason", [] { auto e = of(Envelope::kVnGone); auto& m = *e.mutable_vn_gone(); m.set_reason(long_text); return e; }},
         {"announce VNI", [] { auto e = of(Envelope::kMappingAnnounce); auto& m = *e.mutable_mapping_announce(); m.set_vni(1 << 24); return e; }},

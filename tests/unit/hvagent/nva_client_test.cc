@@ -108,6 +108,12 @@ public:
         message.mutable_vn_gone()->set_vni(vni);
         send(std::move(message));
     }
+    void policy(const std::string& text, uint64_t version)
+    {
+        for (Envelope& message : control::policy_messages(text, version)) {
+            send(std::move(message));
+        }
+    }
     void ready()
     {
         Envelope message;
@@ -265,6 +271,12 @@ protected:
     void changed() override {}
     // NvaHandler.
     void on_directory() override { directories_++; }
+    void on_policy() override
+    {
+        policies_.push_back(client_->policy() ? client_->policy()->text : "none");
+        complete_at_policy_ = client_->directory().snapshot()->complete;
+        known_at_policy_ = client_->directory().snapshot()->vns.size();
+    }
     void on_nva_up() override { ups_++; }
     void on_nva_down() override { downs_++; }
     void on_group_key(const proto::GroupKey& key) override
@@ -292,6 +304,9 @@ protected:
     std::unique_ptr<NvaClient> client_;
     std::vector<Tsi> tsis_;
     size_t directories_ = 0, ups_ = 0, downs_ = 0;
+    std::vector<std::string> policies_;
+    bool complete_at_policy_ = false;
+    size_t known_at_policy_ = 0;
     std::vector<uint32_t> keys_;
     std::vector<uint64_t> grants_;
     std::vector<std::pair<uint64_t, uint32_t>> renewed_;
@@ -515,6 +530,70 @@ TEST_F(NvaClientTest, GroupMessagesGoOn)
     nva_->send(std::move(renewed));
     ASSERT_TRUE(run_until([&] { return !renewed_.empty(); }));
     EXPECT_EQ(renewed_[0], std::pair(*sent, 10u));
+}
+
+// ---- The policy ----
+
+TEST_F(NvaClientTest, PolicyComesWholeBetweenNetworksAndReady)
+{
+    begin();
+    EXPECT_FALSE(client_->policy());
+    EXPECT_TRUE(nva_->request().policy_digest().empty());
+    const std::string text = std::string(150000, '#') + "\n";
+    nva_->update(5, 0, 3);
+    nva_->policy(text, 8);
+    nva_->ready();
+    ASSERT_TRUE(run_until([&] { return client_->directory().snapshot()->complete; }));
+    ASSERT_EQ(policies_, std::vector<std::string>{text});
+    EXPECT_EQ(client_->policy()->version, 8u);
+    EXPECT_EQ(known_at_policy_, 1u) << "the network was told before";
+    EXPECT_FALSE(complete_at_policy_) << "nothing was removed before it was known";
+    nva_->policy("", 9);
+    ASSERT_TRUE(run_until([&] { return policies_.size() == 2; }));
+    EXPECT_EQ(client_->policy()->text, "");
+}
+
+TEST_F(NvaClientTest, PolicyGoesOnAndIsKnownByItsDigest)
+{
+    begin();
+    nva_->policy("gateway blue 10.0.0.254/24\n", 8);
+    nva_->ready();
+    ASSERT_TRUE(run_until([&] { return policies_.size() == 1; }));
+    nva_->send(std::move(control::policy_messages(std::string(60001, '#'), 9)[0]));     // never whole
+    nva_->close();
+    ASSERT_TRUE(run_until([&] { return downs_ == 1; }));
+    EXPECT_TRUE(client_->policy());
+    ASSERT_TRUE(run_until([&] { return nva_->open() && !nva_->heard.empty(); }));
+    EXPECT_EQ(nva_->request().policy_digest(), control::policy_digest("gateway blue 10.0.0.254/24\n"));
+    nva_->policy("# none\n", 10);
+    ASSERT_TRUE(run_until([&] { return policies_.size() == 2; }));
+    EXPECT_EQ(policies_[1], "# none\n");
+    configure({});
+    EXPECT_EQ(policies_.back(), "none") << "without an NVA its policy ends";
+    EXPECT_FALSE(client_->policy());
+}
+
+TEST_F(NvaClientTest, OtherNameForgetsThePolicy)
+{
+    begin();
+    nva_->policy("# of hv1\n", 8);
+    ASSERT_TRUE(run_until([&] { return policies_.size() == 1; }));
+    own_ = context(ca_.host("hv8"), ca_);
+    client_->context_changed(true, true);
+    EXPECT_EQ(policies_.back(), "none");
+    ASSERT_TRUE(run_until([&] { return ups_ == 2 && nva_->open() && !nva_->heard.empty(); }));
+    EXPECT_TRUE(nva_->request().policy_digest().empty());
+}
+
+TEST_F(NvaClientTest, NvaThatTellsTooMuchPolicyIsLeft)
+{
+    begin();
+    nva_->policy("# good\n", 1);
+    nva_->policy(std::string(policy::kMaxText + 1, '#'), 2);
+    ASSERT_TRUE(run_until([&] { return downs_ == 1; }));
+    EXPECT_TRUE(run_until([&] { return nva_->last_close.code == proto::CLOSE_PROTOCOL_ERROR; }));
+    EXPECT_TRUE(audited("a policy of more than 1048576 octets"));
+    EXPECT_EQ(client_->policy()->text, "# good\n");
 }
 
 // ---- Interfaces ----
