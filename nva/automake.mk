@@ -28,7 +28,15 @@ nva_libnva_a_SOURCES = \
 	nva/groups.h \
 	nva/model.h \
 	nva/nva.cc \
+	nva/network_policy.cc \
+	nva/network_policy.h \
 	nva/nva.h \
+	nva/policies.cc \
+	nva/policies.h \
+	nva/policy_check.cc \
+	nva/policy_check.h \
+	nva/policy_model.cc \
+	nva/policy_model.h \
 	nva/service.cc \
 	nva/service.h \
 	nva/service_mappings.cc \
@@ -65,6 +73,7 @@ nvo3_nva_libs = \
 	nva/libnva.a \
 	lib/libnvo3daemon.a \
 	lib/libnvo3control.a \
+	lib/libnvo3policy.a \
 	lib/libnvo3esp.a \
 	lib/libnvo3base.a
 nva_nvo3_nva_LDADD = nva/libnvaovs.a $(nvo3_nva_libs) lib/libnvo3daemonovs.a $(OVS_LIBS) \
@@ -79,12 +88,16 @@ nva_nvo3_nvactl_SOURCES = \
 	nva/nvactl_groups.c \
 	nva/nvactl_networks.c \
 	nva/nvactl_nves.c \
+	nva/nvactl_policy.c \
 	nva/nvactl_rows.c \
 	nva/nvactl_rows.h
 nva_nvo3_nvactl_CPPFLAGS = $(nva_libnvaovs_a_CPPFLAGS) \
 	-DNVO3_PACKAGE='"$(PACKAGE_NAME)"' -DNVO3_VERSION='"$(PACKAGE_VERSION)"'
-nva_nvo3_nvactl_LDADD = nva/libnvaovs.a $(OVS_LIBS)
-EXTRA_nva_nvo3_nvactl_DEPENDENCIES = $(OVS_STAMP) nva/libnvaovs.a
+# The checks of policy_check.cc, so that the linker is that of C++.
+nodist_EXTRA_nva_nvo3_nvactl_SOURCES = nva/none.cc
+nvo3_nvactl_libs = nva/libnva.a lib/libnvo3policy.a lib/libnvo3base.a
+nva_nvo3_nvactl_LDADD = nva/libnvaovs.a $(nvo3_nvactl_libs) $(OVS_LIBS)
+EXTRA_nva_nvo3_nvactl_DEPENDENCIES = $(OVS_STAMP) nva/libnvaovs.a $(nvo3_nvactl_libs)
 $(nva_nvo3_nvactl_OBJECTS): $(OVS_STAMP) nva/nvo3-idl.h
 
 check_PROGRAMS += tests/unit/nva_tests
@@ -99,6 +112,8 @@ tests_unit_nva_tests_SOURCES = \
 	tests/unit/nva/nva_fixture.cc \
 	tests/unit/nva/nva_fixture.h \
 	tests/unit/nva/nva_test.cc \
+	tests/unit/nva/policies_test.cc \
+	tests/unit/nva/policy_model_test.cc \
 	tests/unit/nva/service_test.cc \
 	tests/unit/nva/store_model_test.cc
 tests_unit_nva_tests_CPPFLAGS = $(nva_libnva_a_CPPFLAGS) -I$(top_srcdir)/tests/support $(GTEST_CFLAGS)

@@ -153,6 +153,7 @@ void Directory::apply(std::shared_ptr<const StoreView> view)
             update(entry, vn);
         }
     }
+    policies_.apply(view->policy);
 }
 
 // Null: there is, or was, no such network.
@@ -206,6 +207,7 @@ Directory::Subscriber Directory::subscribe(const std::string& nve, const control
 {
     Subscriber subscriber;
     subscriber.nve = nve;
+    subscriber.policy.digest = request.policy_digest();
     for (const auto& known : request.known()) {
         auto it = entries_.find(base::Vni(known.vni()));
         // A version that was never given out proves another history.
@@ -234,6 +236,11 @@ bool Directory::is_current(const Subscriber& subscriber, base::Vni vni) const
     return it != subscriber.told.end() && it->second != 0 && it->second == version(vni);
 }
 
+bool Directory::has_policy(const Subscriber& subscriber) const
+{
+    return policies_.is_current(subscriber.policy, networks_of(subscriber.nve));
+}
+
 std::vector<control::Envelope> Directory::next(Subscriber& subscriber) const
 {
     const std::set<base::Vni>& serves = networks_of(subscriber.nve);
@@ -247,11 +254,18 @@ std::vector<control::Envelope> Directory::next(Subscriber& subscriber) const
             return messages;
         }
     }
-    for (base::Vni vni : serves) {
-        const Entry& entry = entries_.at(vni);
-        uint64_t& told = subscriber.told[vni];
-        if (told != entry.version) {
-            return step(entry, std::exchange(told, entry.version));
+    // The policy needs the networks that it is about, but waits for no change of theirs: who
+    // announces without end must not keep it from anybody.
+    for (bool whole : {true, false}) {
+        for (base::Vni vni : serves) {
+            const Entry& entry = entries_.at(vni);
+            uint64_t& told = subscriber.told[vni];
+            if (whole ? told == 0 : told != entry.version) {
+                return step(entry, std::exchange(told, entry.version));
+            }
+        }
+        if (std::optional<Envelope> message = policies_.next(subscriber.policy, serves)) {
+            return {*std::move(message)};
         }
     }
     if (!subscriber.ready) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What each NVE must be told: a pure state machine between the store's views and the
-// messages VnUpdate, VnGone and DirectoryReady of control.proto.
+// messages VnUpdate, VnGone, PolicyUpdate and DirectoryReady of control.proto.
 //
 // Each network has a version, counted by this process, and a bounded log of what changed
 // from which to which.  Of an NVE only the versions that it was told are kept: one that reads
@@ -24,6 +24,7 @@
 #include "base/ids.h"
 #include "control/authorization.h"
 #include "nva/model.h"
+#include "nva/policies.h"
 
 namespace nvo3::nva {
 
@@ -39,6 +40,7 @@ public:
     struct Subscriber {
         std::string nve;
         std::map<base::Vni, uint64_t> told;     // versions; 0: something of another process
+        Policies::Subscriber policy;
         bool ready = false;                     // DirectoryReady was said
     };
 
@@ -55,6 +57,8 @@ public:
 
     // Whether a network's present state was told.
     bool is_current(const Subscriber&, base::Vni) const;
+    // Whether it has its part of the present policy.
+    bool has_policy(const Subscriber&) const;
     uint64_t version(base::Vni) const;      // 0: no such network
     // The networks that an NVE serves; empty for one unknown or revoked.
     const std::set<base::Vni>& networks_of(const std::string& nve) const;
@@ -81,6 +85,7 @@ private:
     uint64_t counter_ = 0;              // the last version given out, to whichever network
     std::map<base::Vni, Entry> entries_;
     std::map<std::string, std::set<base::Vni>> networks_;
+    Policies policies_;
 };
 
 }  // namespace nvo3::nva

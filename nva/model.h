@@ -21,6 +21,7 @@
 #include "base/mac_address.h"
 #include "control/group_keying.h"
 #include "esp/cipher.h"
+#include "nva/network_policy.h"
 
 namespace nvo3::nva {
 
@@ -62,6 +63,11 @@ struct Sender {
     uint32_t epoch = 0;
     std::string sender_id;
     uint32_t spi = 0;
+};
+struct Policy {
+    std::string text;
+    int64_t version = 0;
+    bool operator==(const Policy&) const = default;
 };
 
 }  // namespace raw
@@ -128,6 +134,7 @@ struct StoreView {
     using Nves = std::map<std::string, Nve>;
     std::shared_ptr<const Nves> nves;           // those that are revoked too
     std::map<base::Vni, std::shared_ptr<const Vn>> vns;
+    std::shared_ptr<const NetworkPolicy> policy;        // the last that was good; null: none was
     std::vector<Stray> strays;
     std::vector<std::string> problems;          // sentences about rows that are of no use
 

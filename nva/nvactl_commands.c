@@ -12,6 +12,7 @@
 #include "db-ctl-base.h"
 #include "dirs.h"
 #include "jsonrpc.h"
+#include "nva/nvactl_rows.h"
 #include "nva/nvo3-idl.h"
 #include "openvswitch/dynamic-string.h"
 #include "ovsdb-idl.h"
@@ -46,6 +47,14 @@ Group commands:\n\
   [--if-exists] group-del VN ADDRESS  remove it\n\
   group-list [VN]             print groups and their epochs\n\
   group-rekey VN [ADDRESS]    have the NVAs start a new epoch now\n\
+\n\
+Policy commands (what may go from one network to another):\n\
+  policy-set FILE             have the text of FILE ('-': standard input) be\n\
+                              the policy, if all of it is good\n\
+  policy-check FILE           say what is wrong with it, change nothing\n\
+  policy-show                 print the policy\n\
+  policy-add STATEMENT...     add a gateway or a rule\n\
+  [--if-exists] policy-del STATEMENT...  remove it ("gateway VN" is enough)\n\
 ";
 
 /* ---- Store ---- */
@@ -119,6 +128,7 @@ cmd_status(struct ctl_context *ctx)
                   nvo3rec_nvo3_global_first(ctx->idl)
                   ? "initialised" : "not initialised, run nvo3-nvactl init",
                   n_nves, n_revoked, n_vns, n_members, n_mappings, n_groups);
+    policy_status(ctx, &ctx->output);
     NVO3REC_GROUP_FOR_EACH (group, ctx->idl) {
         if (!group->epoch) {
             ds_put_format(&ctx->output, "group %s of %s: no NVA has begun an "

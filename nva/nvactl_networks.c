@@ -120,6 +120,12 @@ cmd_vn_del(struct ctl_context *ctx)
         return;
     }
     free(members);
+    size_t line = policy_line(ctx, vn);
+    if (line && !has_option(ctx, "--force")) {
+        ctl_error(ctx, "network '%s' is in line %"PRIuSIZE" of the policy; use "
+                  "policy-set or policy-del first, or --force", vn->name, line);
+        return;
+    }
     const struct nvo3rec_membership *member;
     NVO3REC_MEMBERSHIP_FOR_EACH_SAFE (member, ctx->idl) {
         if (member->vn == vn) {

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 struct ctl_context;
+struct ds;
 struct nvo3rec_group;
 struct nvo3rec_membership;
 struct nvo3rec_nve;
@@ -46,5 +47,10 @@ void print_sorted(struct ctl_context *ctx, struct svec *lines);
 void remove_from(struct ctl_context *ctx, const struct nvo3rec_vn *vn,
                  const struct nvo3rec_nve *nve);
 void delete_group(struct ctl_context *ctx, const struct nvo3rec_group *group);
+
+/* In nvactl_policy.c.  A line about the policy; the first line of it that names
+ * the network, 0: none. */
+void policy_status(struct ctl_context *ctx, struct ds *output);
+size_t policy_line(struct ctl_context *ctx, const struct nvo3rec_vn *vn);
 
 #endif

@@ -110,7 +110,7 @@ void Service::apply(std::shared_ptr<const StoreView> view)
     if (!before) {
         poll();     // reads the certificates, listens
     }
-    if (other_settings) {
+    if (other_settings || (before && before->policy != store_->policy)) {
         for (auto& [id, client] : clients_) {
             pump(*client);
         }
@@ -192,6 +192,11 @@ void Service::report(const StoreView* before) const
         if (!before || std::ranges::find(before->problems, problem) == before->problems.end()) {
             base::log(LogLevel::warn, "store", problem);
         }
+    }
+    if (store_->policy && (!before || before->policy != store_->policy)) {
+        const std::string text = "the policy between networks is " + store_->policy->summary();
+        base::log(LogLevel::info, "store", text);
+        audit_.write({AuditKind::config_changed, "", {}, text});
     }
     auto event = [&](const std::string& nve, base::Vni vni, const std::string& text) {
         control::AuditEvent event{AuditKind::config_changed, nve, {}, text};
@@ -525,6 +530,7 @@ ServiceView Service::view() const
         entry.networks = networks.size();
         entry.behind = static_cast<size_t>(std::ranges::count_if(
             networks, [&](base::Vni vni) { return !client->directory || !directory_.is_current(*client->directory, vni); }));
+        entry.policy_told = client->directory && directory_.has_policy(*client->directory);
         entry.queued = stats.queued + client->outbox.size();
         entry.pending = client->pending;
         entry.messages_in = stats.messages_in;

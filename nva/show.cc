@@ -47,6 +47,11 @@ std::string store_words(const ServiceView& view, StoreState state)
            (view.stale ? "no NVE is served before it is back" : "serving what was known last, for a few seconds");
 }
 
+std::string policy_words(const ServiceView& view)
+{
+    return view.store && view.store->policy ? view.store->policy->summary() : "none that is good is known: NVEs keep what they have";
+}
+
 json to_json(const SessionView& session)
 {
     return {{"name", session.name},
@@ -56,6 +61,7 @@ json to_json(const SessionView& session)
             {"ready", session.ready},
             {"networks", session.networks},
             {"behind", session.behind},
+            {"policy_told", session.policy_told},
             {"queued", session.queued},
             {"pending", session.pending},
             {"messages_in", session.messages_in},
@@ -123,6 +129,7 @@ std::string show_sessions(const ServiceView& view, StoreState state, bool as_jso
                    {"store", store_words(view, state)},
                    {"store_fresh", state == StoreState::fresh},
                    {"serving", view.store && !view.stale},
+                   {"policy", policy_words(view)},
                    {"groups_enabled", view.groups_enabled},
                    {"refused", view.refused},
                    {"problems", view.problems}};
@@ -136,6 +143,7 @@ std::string show_sessions(const ServiceView& view, StoreState state, bool as_jso
     out << "this NVA: " << (view.own_name.empty() ? "no certificate" : view.own_name) << "\n";
     out << "listening: " << (view.listening.empty() ? "no" : view.listening) << "\n";
     out << "store: " << store_words(view, state) << "\n";
+    out << "policy: " << policy_words(view) << "\n";
     if (!view.groups_enabled) {
         out << "groups: off, as --group-key is not given\n";
     }
@@ -146,7 +154,8 @@ std::string show_sessions(const ServiceView& view, StoreState state, bool as_jso
     for (const SessionView& session : view.sessions) {
         out << session.name << " (" << session.address.to_string() << "): " << (session.ready ? "ready" : "being told") << "\n"
             << "    session: " << session.tls << ", " << session.age_seconds << " s\n"
-            << "    networks: " << session.networks << ", behind in " << session.behind << "; queued " << session.queued << ", pending "
+            << "    networks: " << session.networks << ", behind in " << session.behind << "; policy "
+            << (session.policy_told ? "told" : "not told yet") << "; queued " << session.queued << ", pending "
             << session.pending << "\n"
             << "    messages: in " << session.messages_in << " (held back " << session.receive_throttled << " times), out "
             << session.messages_out << " (held back " << session.send_throttled << " times)\n"

@@ -131,6 +131,14 @@ visit_vn(const struct store_visitor *visitor, const struct nvo3rec_vn *row)
 }
 
 static bool
+visit_policy(const struct store_visitor *visitor,
+             const struct nvo3rec_policy *row)
+{
+    visitor->policy(visitor->aux, &row->header_.uuid, row->text, row->version);
+    return true;
+}
+
+static bool
 visit_membership(const struct store_visitor *visitor,
                  const struct nvo3rec_membership *row)
 {
@@ -215,6 +223,7 @@ store_visit(const struct store_visitor *visitor)
     }
     VISIT(NVE, nve);
     VISIT(VN, vn);
+    VISIT(POLICY, policy);
     VISIT(MEMBERSHIP, membership);
     VISIT(MAPPING, mapping);
     VISIT(GROUP, group);

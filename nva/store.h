@@ -46,6 +46,8 @@ struct store_visitor {
                 size_t n_addresses, bool revoked);
     void (*vn)(void *aux, const void *id, const char *name, uint32_t vni, const char *encap,
                const char *cipher);
+    void (*policy)(void *aux, const void *id, const char *text,
+                   int64_t version);
     void (*member)(void *aux, const void *id, uint32_t vni, const char *nve);
     void (*mapping)(void *aux, const void *id, uint32_t vni, const char *mac, char **addresses,
                     size_t n_addresses, const char *nve);

@@ -49,6 +49,9 @@ public:
         visitor.vn = [](void* aux, const void* id, const char* name, uint32_t vni, const char* encap, const char* cipher) {
             of(aux).put(row_id(id), raw::Vn{name, vni, encap, cipher});
         };
+        visitor.policy = [](void* aux, const void* id, const char* text, int64_t version) {
+            of(aux).put(row_id(id), raw::Policy{text, version});
+        };
         visitor.member = [](void* aux, const void* id, uint32_t vni, const char* nve) { of(aux).put(row_id(id), raw::Member{vni, nve}); };
         visitor.mapping = [](void* aux, const void* id, uint32_t vni, const char* mac, char** addresses, size_t n, const char* nve) {
             of(aux).put(row_id(id), raw::Mapping{vni, mac, strings(addresses, n), nve});

@@ -145,6 +145,8 @@ void StoreModel::clear()
     network_of_.clear();
     nves_.clear();
     nves_changed_ = true;
+    policies_.clear();
+    policy_changed_ = names_changed_ = true;
 }
 
 void StoreModel::set_settings(const std::map<std::string, std::string>& other_config)
@@ -159,10 +161,18 @@ void StoreModel::put(const RowId& id, raw::Nve row)
     nves_changed_ = true;
 }
 
+void StoreModel::put(const RowId& id, raw::Policy row)
+{
+    policies_[id] = std::move(row);
+    policy_changed_ = true;
+}
+
 void StoreModel::erase(const RowId& id)
 {
     if (nves_.erase(id) > 0) {
         nves_changed_ = true;
+    } else if (policies_.erase(id) > 0) {
+        policy_changed_ = true;
     } else {
         forget(id);
     }
@@ -175,6 +185,7 @@ void StoreModel::forget(const RowId& id)
         return;
     }
     Network& network = networks_[node.mapped()];
+    names_changed_ |= network.vns.contains(id);
     size_t erased = network.vns.erase(id) + network.members.erase(id) + network.mappings.erase(id) + network.groups.erase(id) +
                     network.senders.erase(id);
     if (erased > 0) {
@@ -249,6 +260,23 @@ void StoreModel::build_network(uint32_t vni)
     before = std::move(built);
 }
 
+// Both are compared with what they were: many changes are of no meaning for the policy.
+void StoreModel::build_policy()
+{
+    if (std::exchange(policy_changed_, false)) {
+        policy_.read(policies_.empty() ? raw::Policy{} : policies_.begin()->second);
+    }
+    NetworkNames names;
+    for (const auto& [vni, network] : networks_) {
+        for (const auto& [id, row] : network.vns) {
+            names.by_name.emplace(row.name, base::Vni(vni));
+            names.vnis.insert(base::Vni(vni));
+        }
+    }
+    policy_.resolve(names);
+    names_changed_ = false;
+}
+
 std::shared_ptr<const StoreView> StoreModel::view()
 {
     if (settings_changed_) {
@@ -264,11 +292,16 @@ std::shared_ptr<const StoreView> StoreModel::view()
             built_.erase(vni);
         }
     }
+    if (policy_changed_ || names_changed_) {
+        build_policy();
+    }
     auto view = std::make_shared<StoreView>();
     view->settings = settings_;
     view->nves = built_nves_;
     view->problems = settings_problems_;
     view->problems.insert(view->problems.end(), nves_problems_.begin(), nves_problems_.end());
+    view->policy = policy_.policy();
+    view->problems.insert(view->problems.end(), policy_.problems().begin(), policy_.problems().end());
     for (const auto& [vni, built] : built_) {
         if (built.vn) {
             view->vns.emplace_hint(view->vns.end(), base::Vni(vni), built.vn);

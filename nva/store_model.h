@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "nva/model.h"
+#include "nva/policy_model.h"
 
 namespace nvo3::nva {
 
@@ -29,7 +30,12 @@ public:
     void set_settings(const std::map<std::string, std::string>& other_config);
     // A row is new, or another than it was.
     void put(const RowId&, raw::Nve);
-    void put(const RowId& id, raw::Vn row) { put_of(id, row.vni, &Network::vns, std::move(row)); }
+    void put(const RowId&, raw::Policy);
+    void put(const RowId& id, raw::Vn row)
+    {
+        put_of(id, row.vni, &Network::vns, std::move(row));
+        names_changed_ = true;
+    }
     void put(const RowId& id, raw::Member row) { put_of(id, row.vni, &Network::members, std::move(row)); }
     void put(const RowId& id, raw::Mapping row) { put_of(id, row.vni, &Network::mappings, std::move(row)); }
     void put(const RowId& id, raw::Group row) { put_of(id, row.vni, &Network::groups, std::move(row)); }
@@ -61,14 +67,16 @@ private:
     void build_settings();
     void build_nves();
     void build_network(uint32_t vni);
+    void build_policy();
 
     std::map<std::string, std::string> other_config_;
     Rows<raw::Nve> nves_;
+    Rows<raw::Policy> policies_;                // at most one, says the schema
     std::map<uint32_t, Network> networks_;
     std::map<RowId, uint32_t> network_of_;      // of all rows but NVEs
 
     // What of them is not in what was built yet.
-    bool settings_changed_ = true, nves_changed_ = true;
+    bool settings_changed_ = true, nves_changed_ = true, policy_changed_ = true, names_changed_ = true;
     std::set<uint32_t> changed_;
 
     // What the views are made of.
@@ -76,6 +84,7 @@ private:
     std::vector<std::string> settings_problems_, nves_problems_;
     std::shared_ptr<const StoreView::Nves> built_nves_ = std::make_shared<const StoreView::Nves>();
     std::map<uint32_t, Built> built_;
+    PolicyModel policy_;
 };
 
 template <class Row>

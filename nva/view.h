@@ -37,6 +37,7 @@ struct SessionView {
     uint64_t age_seconds = 0;
     bool ready = false;                 // DirectoryReady was said
     size_t networks = 0, behind = 0;    // that it serves; that it was not told the newest state of
+    bool policy_told = false;           // its part of the present one
     size_t queued = 0, pending = 0;     // messages to it; changes of it on their way to the store
     uint64_t messages_in = 0, messages_out = 0;
     uint64_t receive_throttled = 0, send_throttled = 0, vn_refused = 0;

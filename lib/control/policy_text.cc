@@ -5,7 +5,6 @@
 
 #include <openssl/evp.h>
 
-#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <utility>
@@ -23,18 +22,27 @@ policy_digest(std::string_view text)
     return {digest.begin(), digest.end()};
 }
 
+Envelope
+policy_message(std::string_view text, size_t* offset, uint64_t version)
+{
+    Envelope message;
+    proto::PolicyUpdate& update = *message.mutable_policy_update();
+    const std::string_view part = text.substr(*offset, kPolicyPartSize);
+    *offset += part.size();
+    update.set_version(version);
+    update.set_text(part.data(), part.size());
+    update.set_more(*offset < text.size());
+    return message;
+}
+
 std::vector<Envelope>
 policy_messages(std::string_view text, uint64_t version)
 {
     std::vector<Envelope> messages;
+    size_t offset = 0;
     do {
-        const size_t size = std::min(text.size(), kPolicyPartSize);
-        proto::PolicyUpdate& update = *messages.emplace_back().mutable_policy_update();
-        update.set_version(version);
-        update.set_text(text.data(), size);
-        text.remove_prefix(size);
-        update.set_more(!text.empty());
-    } while (!text.empty());
+        messages.push_back(policy_message(text, &offset, version));
+    } while (offset < text.size());
     return messages;
 }
 

@@ -24,7 +24,9 @@ constexpr size_t kPolicyPartSize = 60000;
 // SHA-256.
 std::string policy_digest(std::string_view text);
 
-// At least one message.
+// The part that begins at '*offset', and moves that behind it.
+Envelope policy_message(std::string_view text, size_t* offset, uint64_t version);
+// All parts, at least one.
 std::vector<Envelope> policy_messages(std::string_view text, uint64_t version);
 
 struct PolicyText {

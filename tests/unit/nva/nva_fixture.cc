@@ -30,6 +30,7 @@ std::shared_ptr<const nva::StoreView> view_of(const Rows& rows, nva::StoreModel*
     put(4, rows.mappings);
     put(5, rows.groups);
     put(6, rows.senders);
+    put(7, rows.policies);
     return model->view();
 }
 

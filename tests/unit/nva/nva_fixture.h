@@ -40,6 +40,7 @@ struct Rows {
     std::vector<nva::raw::Mapping> mappings;
     std::vector<nva::raw::Group> groups;
     std::vector<nva::raw::Sender> senders;
+    std::vector<nva::raw::Policy> policies;
 };
 
 // Tells all rows anew.

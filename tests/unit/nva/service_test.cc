@@ -9,6 +9,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <optional>
 
+#include "control/policy_text.h"
 #include "tests/support/test_pki.h"
 #include "tests/unit/nva/nva_fixture.h"
 
@@ -66,7 +67,10 @@ struct Nve final : control::SessionHandler {
             network.version = update.more() ? network.version : update.version();
         } else if (message.has_vn_gone()) {
             networks.erase(message.vn_gone().vni());
+        } else if (message.has_policy_update()) {
+            policies.push_back(message.policy_update().text());
         } else if (message.has_directory_ready()) {
+            policies_at_ready = policies.size();
             ready = true;
         } else if (message.has_mapping_result()) {
             results.push_back(message.mapping_result());
@@ -94,6 +98,8 @@ struct Nve final : control::SessionHandler {
     std::map<uint32_t, Network> networks;
     std::vector<control::proto::MappingResult> results;
     std::vector<control::proto::GroupRenewed> renewed;
+    std::vector<std::string> policies;
+    size_t policies_at_ready = 0;
     int steps = 0;
     bool ready = false;
     std::optional<control::CloseInfo> closed;
@@ -197,6 +203,32 @@ TEST_F(ServiceTest, TellsEachItsNetworks)
     EXPECT_EQ(view.sessions[1].networks, 2u);
     EXPECT_EQ(view.sessions[1].behind, 0u);
     EXPECT_TRUE(view.sessions[1].ready);
+}
+
+TEST_F(ServiceTest, TellsThePolicyAndItsChanges)
+{
+    const std::string gateways = "gateway red 10.1.0.254/24\ngateway blue 10.2.0.254/24\n";
+    store.rows.policies = {{gateways, 1}};
+    apply();
+    Nve& hv1 = ready("hv1");
+    Nve& hv2 = ready("hv2");
+    EXPECT_EQ(hv1.policies, std::vector<std::string>{"gateway 5001 10.1.0.254/24\n"});
+    EXPECT_EQ(hv1.policies_at_ready, 1u);
+    store.rows.policies = {{gateways + "1 allow from blue to red\n", 2}};
+    apply();
+    ASSERT_TRUE(run_until([&] { return hv2.policies.size() == 2; }));
+    EXPECT_NE(hv2.policies[1].find("1 allow from 5002 to 5001"), std::string::npos);
+    EXPECT_EQ(hv1.policies.size(), 1u);
+    EXPECT_TRUE(service->view().sessions[0].policy_told);
+    store.rows.policies = {{"gateway\n", 3}};
+    apply();
+    EXPECT_EQ(service->view().problems.size(), 1u);
+    // It is not for an NVE to say.
+    hv1.session->send(std::move(control::policy_messages("", 4)[0]));
+    ASSERT_TRUE(run_until([&] { return hv1.closed.has_value(); }));
+    EXPECT_EQ(hv1.closed->code, control::proto::CLOSE_UNAUTHORIZED);
+    EXPECT_FALSE(hv2.closed);
+    EXPECT_EQ(hv2.policies.size(), 2u) << "a bad one is told to nobody";
 }
 
 TEST_F(ServiceTest, WhoIsNotLetIn)
