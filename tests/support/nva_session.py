@@ -4,6 +4,7 @@
 One thread. No namespace: everything is on the loopback address.
 """
 
+import hashlib
 import os
 import pathlib
 import shutil
@@ -17,7 +18,7 @@ from insider import BODIES, NVE, Closed, Insider, field, parse_all
 from lab.process import run, wait_until
 
 BODIES.update({30: "directory_request", 31: "vn_update", 32: "vn_gone", 33: "directory_ready", 34: "mapping_announce", 35: "mapping_result",
-               36: "group_register", 37: "group_grant", 38: "group_key"})
+               36: "group_register", 37: "group_grant", 38: "group_key", 41: "policy_update"})
 NUMBERS = {name: number for number, name in BODIES.items()}
 
 
@@ -26,17 +27,28 @@ def mac(text):
 
 
 class Directory:
-    """What VnUpdate, VnGone and DirectoryReady have told: networks[vni] = {members, mappings, groups, version, name}."""
+    """What VnUpdate, VnGone, PolicyUpdate and DirectoryReady have told: networks[vni] = {members, mappings, groups, version, name};
+    policies are the texts of the policy in order, policy is the last."""
 
     def __init__(self):
         self.networks, self.ready, self.steps = {}, False, []
-        self._parts = None
+        self.policies, self.policies_at_ready, self.policy_version = [], None, 0
+        self._parts, self._text = None, b""
+
+    @property
+    def policy(self):
+        return self.policies[-1] if self.policies else None
 
     def take(self, kind, fields):
         if kind == "vn_gone":
             self.networks.pop(fields[1][0], None)
         elif kind == "directory_ready":
-            self.ready = True
+            self.ready, self.policies_at_ready = True, len(self.policies)
+        elif kind == "policy_update":
+            self._text += fields.get(2, [b""])[0]
+            if not fields.get(3, [0])[0]:
+                self.policies.append(self._text.decode())
+                self.policy_version, self._text = fields.get(1, [0])[0], b""
         elif kind == "vn_update":
             self._update(fields)
 
@@ -116,10 +128,12 @@ class NveSession(Insider):
         while not condition():
             self.receive(deadline - time.monotonic())
 
-    def ask_directory(self, known=None, instance=0):
+    def ask_directory(self, known=None, instance=0, policy=None):
         body = field(1, ("fixed64", instance)) if instance else b""
         for vni, version in (known or {}).items():
             body += field(2, field(1, vni) + field(2, version))
+        if policy is not None:
+            body += field(3, hashlib.sha256(policy.encode()).digest())
         self.send(NUMBERS["directory_request"], body)
 
     def call(self, kind, body, answer, timeout=10):
@@ -204,9 +218,9 @@ class Store:
         import json
         return json.loads(self.appctl(name, command, "json"))
 
-    def ctl(self, *argv, check=True):
+    def ctl(self, *argv, check=True, input=None):
         """nvo3-nvactl; returns its output, or with check=False the process."""
-        done = run([self._builddir / "nva/nvo3-nvactl", "--timeout=20", *argv], env=self.env, check=check)
+        done = run([self._builddir / "nva/nvo3-nvactl", "--timeout=20", *argv], env=self.env, check=check, text_input=input)
         return done.stdout if check else done
 
     def files(self, name, *options):

@@ -172,6 +172,111 @@ def test_who_is_refused(store, nva):
         hv1.send(NUMBERS["vn_gone"], field(1, RED))
         code, text = hv1.closed()
         assert code == UNAUTHORIZED and "may not send VnGone" in text
+    with connect(store, nva, "hv1") as hv1, connect(store, nva, "hv2") as hv2:
+        hv1.send(NUMBERS["policy_update"], field(1, 9) + field(2, b"gateway red 10.9.0.254/24\n"))
+        code, text = hv1.closed()
+        assert code == UNAUTHORIZED and "may not send PolicyUpdate" in text
+        assert hv2.directory.policy is None and store.ctl("policy-show") == ""
+
+
+GATEWAYS = "gateway red 10.1.0.254/24 # of the shop\ngateway 5002 10.2.0.254/24 fd02::fe/64\ngateway green 10.3.0.254/24\n"
+RULE = "100 allow from red to blue proto tcp port 80\n"
+OF_RED, OF_BLUE = "gateway 5001 10.1.0.254/24\n", "gateway 5002 10.2.0.254/24 fd02::fe/64\n"
+
+
+def set_policy(store, text, check=True):
+    done = store.ctl("policy-set", "-", input=text, check=check)
+    if check:
+        version = "version " + store.ctl("get", "Policy", ".", "version").strip()
+        wait_until(lambda: store.show("nva1", "session/show")["policy"].startswith(version), f"the NVA has {version} of the policy")
+    return done
+
+
+@pytest.mark.requirement(4, 24)
+def test_each_nve_hears_of_the_policy_of_its_networks_only(store, nva):
+    store.ctl("vn-add", "green", "5003", "--", "vn-add", "blue2", "5004")
+    set_policy(store, GATEWAYS + RULE.replace("blue", "5002") + "90 deny from green to red\n")
+    with connect(store, nva, "hv1") as hv1, connect(store, nva, "hv2") as hv2, connect(store, nva, "hv4") as hv4:
+        assert hv1.directory.policies == [OF_RED] and hv1.directory.policies_at_ready == 1
+        assert hv2.directory.policies == [OF_RED + OF_BLUE + "100 allow from 5001 to 5002 proto tcp port 80\n"]
+        assert hv2.directory.policies_at_ready == 1 and hv2.directory.policy_version == 1
+        assert hv4.directory.policies == []
+
+        # A change that concerns hv2 alone, then one that concerns both.
+        store.ctl("policy-del", "100 allow from red to 5002 proto tcp port 80", "--", "policy-add", "90", "deny", "from", "5002", "to", "red")
+        hv2.until(lambda: "deny from 5002" in hv2.directory.policy, timeout=5)
+        assert "allow" not in hv2.directory.policy and "5003" not in hv2.directory.policy
+        store.ctl("policy-del", "90 deny from green to red", "--", "policy-del", "90 deny from 5002 to red", "--", "policy-del", "gateway red")
+        hv1.until(lambda: hv1.directory.policy == "", timeout=5)
+        assert hv1.directory.policies == [OF_RED, ""]
+        hv2.until(lambda: hv2.directory.policy == OF_BLUE, timeout=5)
+
+        # Who joins or leaves a network has another part.
+        store.ctl("vn-join", "blue", "hv1")
+        hv1.until(lambda: hv1.directory.policy == OF_BLUE, timeout=5)
+        assert BLUE in hv1.directory.networks
+        store.ctl("vn-leave", "blue", "hv1")
+        hv1.until(lambda: hv1.directory.policy == "", timeout=5)
+        assert hv4.directory.policies == []
+    assert '"event":"config_changed"' in audit(store) and "the policy between networks is version 1: 3 gateways, 2 rules" in audit(store)
+
+
+@pytest.mark.requirement(24)
+def test_the_policy_is_not_told_again_to_who_has_it(store, nva):
+    set_policy(store, "gateway red 10.1.0.254/24\n")
+    for known, told in ((None, [OF_RED]), (OF_RED, []), ("gateway 5001 10.9.0.254/24\n", [OF_RED])):
+        with NveSession(nva, "hv1", store.files("hv1")) as hv1:
+            hv1.ask_directory(policy=known)
+            hv1.until(lambda: hv1.directory.ready)
+            assert hv1.directory.policies == told
+    # Nor by another process of the NVA.
+    store.stop("nva1")
+    with NveSession(store.start_nva(), "hv1", store.files("hv1")) as hv1:
+        hv1.ask_directory(policy=OF_RED)
+        hv1.until(lambda: hv1.directory.ready)
+        assert hv1.directory.policies == []
+
+
+@pytest.mark.requirement(24)
+def test_a_bad_policy_never_replaces_a_good_one(store, nva):
+    good = "gateway red 10.1.0.254/24\ngateway blue 10.2.0.254/24\n" + RULE
+    set_policy(store, good)
+    with connect(store, nva, "hv2") as hv2:
+        told = hv2.directory.policy
+        bad = set_policy(store, good + "7 allow from red to green\n", check=False)
+        assert bad.returncode == 1 and "line 4: network green has no gateway" in bad.stderr and store.ctl("policy-show") == good
+        # As another tool might write it.
+        store.ctl("set", "Policy", ".", 'text="gateway red"', "version=9")
+        wait_until(lambda: "version 9 of the policy is not used: line 1" in store.appctl("nva1", "session/show"), "the NVA says what is wrong")
+        shown = store.show("nva1", "session/show")
+        assert shown["policy"] == "version 1: 2 gateways, 1 rules" and shown["sessions"][0]["policy_told"]
+        assert "policy: version 9 is bad: line 1" in store.ctl("status")
+        with connect(store, nva, "hv1") as hv1:     # the good one goes on
+            assert hv1.directory.policies == [OF_RED]
+        # An NVA that has never seen a good one tells none: hosts keep what they have.
+        other = store.start_nva("nva2")
+        with NveSession(other, "hv1", store.files("hv1")) as hv1:
+            hv1.ask_directory(policy=OF_RED)
+            hv1.until(lambda: hv1.directory.ready)
+            assert hv1.directory.policies == []
+        set_policy(store, "gateway blue 10.2.0.254/24\n")
+        hv2.until(lambda: len(hv2.directory.policies) > 1, timeout=5)
+        assert hv2.directory.policies == [told, "gateway 5002 10.2.0.254/24\n"] and hv2.directory.policy_version == 10
+        wait_until(lambda: store.show("nva1", "session/show")["problems"] == [], "nothing is wrong any more")
+
+
+@pytest.mark.requirement(24)
+def test_a_policy_of_many_frames(store, nva):
+    """More than a frame, and changed while it is told: never a mixture."""
+    gateways = "gateway red 10.1.0.254/24\ngateway blue 10.2.0.254/24\n"
+    texts = [gateways + "".join(f"{n} {action} from red to blue proto tcp port {n}\n" for n in range(1, 4001)) for action in ("allow", "deny")]
+    set_policy(store, texts[0])
+    with connect(store, nva, "hv2") as hv2:
+        assert hv2.directory.policies_at_ready == 1
+        assert len(hv2.directory.policy) > 150000 and hv2.directory.policy.count("allow") == 4000
+        set_policy(store, texts[1])
+        hv2.until(lambda: "deny" in hv2.directory.policy, timeout=10)
+        assert hv2.directory.policy.count("deny") == 4000 and "allow" not in hv2.directory.policy
 
 
 def test_status_tells_of_the_nva_of_this_machine(store):

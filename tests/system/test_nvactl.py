@@ -25,6 +25,7 @@ def server():
 @pytest.fixture
 def ctl(server):
     """nvo3-nvactl on a store with red (hv1, hv2) and blue."""
+    server.ctl("policy-set", "/dev/null")
     for vn in server.ctl("--bare", "--columns=name", "list", "VN").split():
         server.ctl("--force", "vn-del", vn)
     for nve in server.ctl("--bare", "--columns=name", "list", "NVE").split():
@@ -81,6 +82,77 @@ def test_group_rekey_ends_the_epoch(ctl):
     assert ctl("group-list") == ""
 
 
+GATEWAYS = "# of the shop\ngateway red 10.1.0.254/24\n\ngateway blue 10.2.0.254/24 # the other\n"
+
+
+def test_policy(ctl, tmp_path):
+    text = tmp_path / "policy"
+    text.write_text(GATEWAYS)
+    assert ctl("policy-check", str(text)) == f"{text}: good, 2 gateways, 0 rules\n" and ctl("policy-show") == ""
+    ctl("policy-set", str(text))
+    assert ctl("policy-show") == GATEWAYS
+    version = int(ctl("get", "Policy", ".", "version"))
+    # The statement's words, or all of it as one; comments and order stay.
+    ctl("policy-add", "10", "allow", "from", "red", "to", "blue", "--", "policy-add", "20 deny from 5001 to blue proto tcp log # why")
+    assert ctl("policy-show") == GATEWAYS + "10 allow from red to blue\n20 deny from 5001 to blue proto tcp log # why\n"
+    assert int(ctl("get", "Policy", ".", "version")) > version
+
+
+def test_policy_of_names_and_numbers(ctl):
+    ctl("policy-set", "-", input=GATEWAYS + "10 allow from red to blue proto tcp port 80")
+    ctl("policy-add", "9 log from red to blue")
+    assert ctl("policy-show").endswith("port 80\n9 log from red to blue\n"), "a last line without an end"
+    ctl("policy-del", "10", "allow", "from red to", "blue", "proto", "6", "port", "80-80")
+    ctl("policy-del", "9 log from red to blue", "--", "policy-del", "gateway", "blue")
+    assert ctl("policy-show") == "# of the shop\ngateway red 10.1.0.254/24\n\n"
+    ctl("--if-exists", "policy-del", "gateway blue")
+    version = ctl("get", "Policy", ".", "version")
+    ctl("policy-set", "-", input=ctl("policy-show"))
+    assert ctl("get", "Policy", ".", "version") == version, "the same is no change"
+    assert "policy: version " + version.strip() + ", 1 gateways, 0 rules\n" in ctl("status")
+
+
+def test_policy_of_a_network_that_goes(ctl):
+    ctl("policy-set", "-", input=GATEWAYS)
+    done = ctl("vn-del", "blue", check=False)
+    assert done.returncode == 1 and "'blue' is in line 4 of the policy" in done.stderr
+    ctl("--force", "vn-del", "blue")
+    assert "there is no such network: blue (line 4)" in ctl("status")
+
+
+def test_policy_of_two_operators(ctl, server):
+    """Both add: none is lost."""
+    ctl("policy-set", "-", input=GATEWAYS)
+    adds = [subprocess.Popen([Programs.find().nvactl, "--timeout=20", "policy-add", f"{n} allow from red to blue proto tcp port {n}"], env=server.env)
+            for n in range(1, 9)]
+    assert [add.wait(30) for add in adds] == [0] * 8
+    assert sorted(line.split()[0] for line in ctl("policy-show").splitlines() if "allow" in line) == [str(n) for n in range(1, 9)]
+
+
+@pytest.mark.parametrize("text, words", [
+    ("gateway\n", "line 1, at its end: a network's name is missing"),
+    ("gateway green 10.0.0.254/24\n", "there is no such network: green (line 1); see vn-list"),
+    ("gateway 77 10.0.0.254/24\n", "there is no such network: 77 (line 1)"),
+    ("gateway red 10.1.0.254/24\ngateway 5001 10.2.0.254/24\n", "line 2: network 5001 has a gateway already (line 1)"),
+    (GATEWAYS + "10 allow from red to green\n", "line 5: network green has no gateway"),
+    (GATEWAYS + "10 allow form red to blue\n", "line 5, column 10, 'form'"),
+    (GATEWAYS + "10 allow from red 10.9.0.0/24 to blue\n", "outside of the prefixes of network red"),
+    ("gateway red 10.1.0.254/24\ngateway blue 10.1.0.1/16\n10 allow from red to blue\n", "no route between overlapping prefixes"),
+    ("# " + 1025 * "x", "line 1: longer than 1024"),
+    ("#\n" * 600000, "longer than 1048576 octets"),
+    ("# a\0b\n", "a NUL is in it"),
+    (b"# caf\xe9\n", "not UTF-8"),
+])
+def test_bad_policy(ctl, tmp_path, text, words):
+    ctl("policy-set", "-", input=GATEWAYS)
+    file = tmp_path / "policy"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    for command in ("policy-set", "policy-check"):
+        done = ctl(command, str(file), check=False)
+        assert done.returncode == 1 and words in done.stderr and str(file) in done.stderr, done.stderr
+    assert ctl("policy-show") == GATEWAYS
+
+
 def test_what_identifies_a_row_does_not_change(ctl):
     done = ctl("set", "VN", "red", "vni=7", check=False)
     assert done.returncode and "read-only" in done.stderr
@@ -120,12 +192,18 @@ def test_what_identifies_a_row_does_not_change(ctl):
     (["group-add", "red", "239.1.1.1"], "has group 239.1.1.1 already"),
     (["group-del", "red", "239.1.1.2"], "no group 239.1.1.2"),
     (["group-rekey", "blue"], "no group"),
+    (["policy-set", "/nonexistent"], "/nonexistent: cannot be read as a policy: No such file"),
+    (["policy-set", "/"], "Is a directory"),
+    (["policy-add", "10 allow from red to blue"], "line 1: network red has no gateway"),
+    (["policy-add", "gateway red 10.1.0.254/24\ngateway blue 10.2.0.254/24"], "give one statement"),
+    (["policy-add", "gateway red 10.1.0.254/24", "--", "policy-add", "10 allow from red to blue"], "line 2: network blue has no gateway"),
+    (["policy-del", "gateway red"], "'gateway red' is no statement of the policy"),
 ])
 def test_wrong_input(ctl, argv, words):
-    before = ctl("nve-list", "--", "vn-list", "--", "group-list")
+    before = ctl("nve-list", "--", "vn-list", "--", "group-list", "--", "policy-show")
     done = ctl(*argv, check=False)
     assert done.returncode == 1 and words in done.stderr, done.stderr
-    assert ctl("nve-list", "--", "vn-list", "--", "group-list") == before
+    assert ctl("nve-list", "--", "vn-list", "--", "group-list", "--", "policy-show") == before
 
 
 def test_nothing_there_to_talk_to(server):
@@ -133,7 +211,8 @@ def test_nothing_there_to_talk_to(server):
     assert done.returncode == 1 and "is ovsdb-server running" in done.stderr
 
 
-@pytest.mark.parametrize("word, has, lacks", [("vn-", ["vn-add", "vn-join", "vn-leave"], ["nve-add"]), ("--ti", ["--timeout"], ["--db"])])
+@pytest.mark.parametrize("word, has, lacks", [("vn-", ["vn-add", "vn-join", "vn-leave"], ["nve-add"]),
+                                               ("policy-", ["policy-set", "policy-check", "policy-show", "policy-add", "policy-del"], ["vn-add"]), ("--ti", ["--timeout"], ["--db"])])
 def test_completion(word, has, lacks):
     """In the shell of somebody who types the word and presses the tabulator."""
     directory = os.path.dirname(Programs.find().nvactl)
