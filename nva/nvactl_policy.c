@@ -36,15 +36,14 @@ read_text(FILE *stream)
 {
     char *text = xmalloc(MAX_TEXT + 2);
     size_t n = fread(text, 1, MAX_TEXT + 1, stream);
+    int error = ferror(stream) ? errno : 0;
     text[n] = '\0';
-    if (strlen(text) != n) {
-        free(text);
-        errno = EILSEQ;
-        return NULL;
+    if (!error && strlen(text) != n) {
+        error = EILSEQ;
     }
-    if (ferror(stream)) {
+    if (error) {
         free(text);
-        errno = EIO;
+        errno = error;
         return NULL;
     }
     return text;
