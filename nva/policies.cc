@@ -26,11 +26,19 @@ void Policies::apply(std::shared_ptr<const NetworkPolicy> policy)
     }
 }
 
-std::set<base::Vni> Policies::concerned(const std::set<base::Vni>& serves) const
+// Whether what was decided last still holds.  Asked for each message to each NVE.
+bool Policies::is_settled(const Subscriber& subscriber, const std::set<base::Vni>& serves) const
 {
-    std::set<base::Vni> networks;
-    std::ranges::set_intersection(serves, policy_->networks(), std::inserter(networks, networks.end()));
-    return networks;
+    if (subscriber.policy != policy_) {
+        return false;
+    }
+    auto known = subscriber.networks.begin();
+    for (base::Vni vni : serves) {
+        if (policy_->networks().contains(vni) && (known == subscriber.networks.end() || *known++ != vni)) {
+            return false;
+        }
+    }
+    return known == subscriber.networks.end();
 }
 
 std::shared_ptr<const Policies::Part> Policies::part(const std::set<base::Vni>& networks) const
@@ -56,10 +64,11 @@ std::optional<control::Envelope> Policies::next(Subscriber& subscriber, const st
 {
     // What was begun comes to its end: the NVE takes nothing of another text before.
     if (!subscriber.telling && policy_) {
-        std::set<base::Vni> networks = concerned(serves);
-        if (subscriber.policy == policy_ && subscriber.networks == networks) {
+        if (is_settled(subscriber, serves)) {
             return {};
         }
+        std::set<base::Vni> networks;
+        std::ranges::copy_if(serves, std::inserter(networks, networks.end()), [&](base::Vni vni) { return policy_->networks().contains(vni); });
         std::shared_ptr<const Part> wanted = part(networks);
         subscriber.policy = policy_;
         subscriber.networks = std::move(networks);
@@ -83,7 +92,7 @@ std::optional<control::Envelope> Policies::next(Subscriber& subscriber, const st
 
 bool Policies::is_current(const Subscriber& subscriber, const std::set<base::Vni>& serves) const
 {
-    return !policy_ || (!subscriber.telling && subscriber.policy == policy_ && subscriber.networks == concerned(serves));
+    return !policy_ || (!subscriber.telling && is_settled(subscriber, serves));
 }
 
 }  // namespace nvo3::nva

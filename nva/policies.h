@@ -47,7 +47,7 @@ public:
     bool is_current(const Subscriber&, const std::set<base::Vni>& serves) const;
 
 private:
-    std::set<base::Vni> concerned(const std::set<base::Vni>& serves) const;
+    bool is_settled(const Subscriber&, const std::set<base::Vni>& serves) const;
     std::shared_ptr<const Part> part(const std::set<base::Vni>& networks) const;
 
     std::shared_ptr<const NetworkPolicy> policy_;
