@@ -54,7 +54,7 @@ Policy commands (what may go from one network to another):\n\
   policy-check FILE           say what is wrong with it, change nothing\n\
   policy-show                 print the policy\n\
   policy-add STATEMENT...     add a gateway or a rule\n\
-  [--if-exists] policy-del STATEMENT...  remove it ("gateway VN" is enough)\n\
+  [--if-exists] policy-del STATEMENT...  remove it (gateway VN is enough)\n\
 ";
 
 /* ---- Store ---- */

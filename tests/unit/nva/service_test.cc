@@ -224,7 +224,7 @@ TEST_F(ServiceTest, TellsThePolicyAndItsChanges)
     apply();
     EXPECT_EQ(service->view().problems.size(), 1u);
     // It is not for an NVE to say.
-    hv1.session->send(std::move(control::policy_messages("", 4)[0]));
+    EXPECT_TRUE(hv1.session->send(std::move(control::policy_messages("", 4)[0])));
     ASSERT_TRUE(run_until([&] { return hv1.closed.has_value(); }));
     EXPECT_EQ(hv1.closed->code, control::proto::CLOSE_UNAUTHORIZED);
     EXPECT_FALSE(hv2.closed);
