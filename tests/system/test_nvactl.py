@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """nvo3-nvactl on a real ovsdb-server: what each command does, and what it says to input that is wrong."""
 
+import itertools
 import os
 import pathlib
 import subprocess
@@ -93,8 +94,8 @@ def test_policy(ctl, tmp_path):
     assert ctl("policy-show") == GATEWAYS
     version = int(ctl("get", "Policy", ".", "version"))
     # The statement's words, or all of it as one; comments and order stay.
-    ctl("policy-add", "10", "allow", "from", "red", "to", "blue", "--", "policy-add", "20 deny from 5001 to blue proto tcp log # why")
-    assert ctl("policy-show") == GATEWAYS + "10 allow from red to blue\n20 deny from 5001 to blue proto tcp log # why\n"
+    ctl("policy-add", "10", "allow", "from", "red", "to", "blue", "--", "policy-add", "20 deny from red to blue proto tcp log # why")
+    assert ctl("policy-show") == GATEWAYS + "10 allow from red to blue\n20 deny from red to blue proto tcp log # why\n"
     assert int(ctl("get", "Policy", ".", "version")) > version
 
 
@@ -142,7 +143,7 @@ def test_policy_of_two_operators(ctl, server):
     ("#\n" * 600000, "longer than 1048576 octets"),
     ("# a\0b\n", "a NUL is in it"),
     (b"# caf\xe9\n", "not UTF-8"),
-])
+], ids=itertools.count())
 def test_bad_policy(ctl, tmp_path, text, words):
     ctl("policy-set", "-", input=GATEWAYS)
     file = tmp_path / "policy"
