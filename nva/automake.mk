@@ -85,6 +85,7 @@ nva_nvo3_nvactl_SOURCES = \
 	nva/nvactl.c \
 	nva/nvactl.h \
 	nva/nvactl_commands.c \
+	nva/nvactl_graph.c \
 	nva/nvactl_groups.c \
 	nva/nvactl_networks.c \
 	nva/nvactl_nves.c \

@@ -361,6 +361,7 @@ main(int argc, char *argv[])
     ctl_register_commands(nvactl_network_commands());
     ctl_register_commands(nvactl_group_commands());
     ctl_register_commands(nvactl_policy_commands());
+    ctl_register_commands(nvactl_graph_commands());
 
     char *args = process_escape_args(argv);
     struct shash local_options = SHASH_INITIALIZER(&local_options);

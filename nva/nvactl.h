@@ -3,7 +3,7 @@
  * The commands that nvo3-nvactl has besides the generic ones.
  *
  * Place: nva, C, between nvactl.c and nvactl_commands.c (the store), nvactl_nves.c,
- * nvactl_networks.c, nvactl_groups.c and nvactl_policy.c.  Thread: one. */
+ * nvactl_networks.c, nvactl_groups.c, nvactl_policy.c and nvactl_graph.c.  Thread: one. */
 #ifndef NVA_NVACTL_H
 #define NVA_NVACTL_H 1
 
@@ -15,6 +15,7 @@ const struct ctl_command_syntax *nvactl_nve_commands(void);
 const struct ctl_command_syntax *nvactl_network_commands(void);
 const struct ctl_command_syntax *nvactl_group_commands(void);
 const struct ctl_command_syntax *nvactl_policy_commands(void);
+const struct ctl_command_syntax *nvactl_graph_commands(void);
 /* Their part of --help. */
 extern const char nvactl_usage[];
 

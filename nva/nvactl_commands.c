@@ -6,23 +6,19 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#include "daemon.h"
 #include "db-ctl-base.h"
-#include "dirs.h"
-#include "jsonrpc.h"
 #include "nva/nvactl_rows.h"
 #include "nva/nvo3-idl.h"
 #include "openvswitch/dynamic-string.h"
 #include "ovsdb-idl.h"
-#include "unixctl.h"
 #include "util.h"
 
 const char nvactl_usage[] = "\
 Store commands:\n\
   init                        make the database ready for use\n\
   status                      what is in the store, in short\n\
+  graph                       hosts, networks and groups as a graph for dot(1)\n\
 \n\
 NVE commands:\n\
   [--may-exist] nve-add NAME ADDRESS...  admit NVE NAME with its underlay\n\
@@ -63,33 +59,6 @@ static void
 cmd_init(struct ctl_context *ctx OVS_UNUSED)
 {
     /* The one row of NVO3_Global is made for every command that writes. */
-}
-
-/* What the nvo3-nva of this machine, if there is one, says of its store; this
- * program may reach it all the same. */
-static void
-show_own_nva(struct ds *output)
-{
-    char *pidfile = xasprintf("%s/nvo3-nva.pid", ovs_rundir());
-    pid_t pid = access(pidfile, R_OK) ? -1 : read_pidfile(pidfile);
-    free(pidfile);
-    if (pid <= 0) {
-        return;
-    }
-    char *path = xasprintf("%s/nvo3-nva.%ld.ctl", ovs_rundir(),
-                           (long int) pid);
-    struct jsonrpc *client;
-    char *result = NULL, *error = NULL;
-    if (!unixctl_client_create(path, &client)) {
-        if (!unixctl_client_transact(client, "store/show", 0, NULL, &result,
-                                     &error) && result) {
-            ds_put_format(output, "the NVA of this machine: store %s", result);
-        }
-        jsonrpc_close(client);
-    }
-    free(result);
-    free(error);
-    free(path);
 }
 
 static void
@@ -136,7 +105,11 @@ cmd_status(struct ctl_context *ctx)
                           group->vn->name);
         }
     }
-    show_own_nva(&ctx->output);
+    char *said = ask_own_nva("store/show", NULL);
+    if (said) {
+        ds_put_format(&ctx->output, "the NVA of this machine: store %s", said);
+        free(said);
+    }
 }
 
 static const struct ctl_command_syntax commands[] = {

@@ -7,13 +7,18 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "daemon.h"
 #include "db-ctl-base.h"
+#include "dirs.h"
+#include "jsonrpc.h"
 #include "nva/nvo3-idl.h"
 #include "openvswitch/dynamic-string.h"
 #include "ovsdb-idl.h"
 #include "packets.h"
 #include "svec.h"
+#include "unixctl.h"
 #include "util.h"
 
 /* ---- Input ---- */
@@ -146,6 +151,34 @@ others_of(struct ctl_context *ctx, const struct nvo3rec_vn *vn,
     char *text = svec_join(&names, " ", "");
     svec_destroy(&names);
     return text;
+}
+
+/* Of the service that packages install. */
+#define SERVICE_CONTROL "/run/nvo3-nva/nvo3-nva.ctl"
+
+char *
+ask_own_nva(const char *command, const char *argument)
+{
+    char *pidfile = xasprintf("%s/nvo3-nva.pid", ovs_rundir());
+    pid_t pid = access(pidfile, R_OK) ? -1 : read_pidfile(pidfile);
+    char *path = pid > 0 ? xasprintf("%s/nvo3-nva.%ld.ctl", ovs_rundir(),
+                                     (long int) pid)
+                         : xstrdup(SERVICE_CONTROL);
+    struct jsonrpc *client;
+    char *result = NULL, *error = NULL;
+    char *argv[] = { CONST_CAST(char *, argument) };
+
+    if (!access(path, F_OK) && !unixctl_client_create(path, &client)) {
+        if (unixctl_client_transact(client, command, argument != NULL, argv,
+                                    &result, &error)) {
+            result = NULL;
+        }
+        jsonrpc_close(client);
+    }
+    free(error);
+    free(path);
+    free(pidfile);
+    return result;
 }
 
 void

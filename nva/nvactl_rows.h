@@ -40,6 +40,10 @@ const struct nvo3rec_membership *find_member(struct ctl_context *ctx,
  * NVEs of a network. */
 char *others_of(struct ctl_context *ctx, const struct nvo3rec_vn *vn,
                 const struct nvo3rec_nve *nve);
+/* What the nvo3-nva of this machine, if there is one, answers to a command, which
+ * may have an 'argument'; NULL, or to be freed.  It may say other things of the
+ * store than this program, which reaches it by itself. */
+char *ask_own_nva(const char *command, const char *argument);
 /* Prints lines in order. */
 void print_sorted(struct ctl_context *ctx, struct svec *lines);
 /* What belongs to an NVE in a network, or in all ('vn' NULL): mappings,

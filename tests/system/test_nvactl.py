@@ -2,8 +2,10 @@
 """nvo3-nvactl on a real ovsdb-server: what each command does, and what it says to input that is wrong."""
 
 import itertools
+import json
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 
@@ -152,6 +154,42 @@ def test_bad_policy(ctl, tmp_path, text, words):
         done = ctl(command, str(file), check=False)
         assert done.returncode == 1 and words in done.stderr and str(file) in done.stderr, done.stderr
     assert ctl("policy-show") == GATEWAYS
+
+
+def dot(text, kind):
+    """What Graphviz makes of it; a graph that it does not understand is an error."""
+    if not shutil.which("dot"):
+        pytest.skip("dot is missing: apt-get install graphviz")
+    done = subprocess.run(["dot", f"-T{kind}"], input=text, capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return done.stdout
+
+
+def test_graph(ctl):
+    """Hosts, networks, groups and memberships with their states, drawn by Graphviz."""
+    ctl("set", "Group", "239.1.1.1", "epoch=4", "started=5", "told=hv1", "--", "nve-revoke", "hv2")
+    ctl("create", "Mapping", "vn=" + ctl("get", "VN", "red", "_uuid").strip(), 'mac="52:54:00:00:00:01"', "nve=" + ctl("get", "NVE", "hv1", "_uuid").strip())
+    graph = json.loads(dot(ctl("graph"), "dot_json"))
+    nodes = {node["_gvid"]: node for node in graph["objects"]}
+    assert {node["name"] for node in nodes.values()} == {"nve hv1", "nve hv2", "vn red", "vn blue", "group red 239.1.1.1"}
+    labels = {node["name"]: node["label"] for node in nodes.values()}
+    assert labels["vn blue"] == r"blue\nVNI 5002, vxlan\naes256gcm" and labels["nve hv1"] == r"hv1\n10.0.0.1\n2001:db8::1"
+    assert "revoked" in labels["nve hv2"] and labels["group red 239.1.1.1"] == r"239.1.1.1\nepoch 4"
+    edges = {(nodes[edge["tail"]]["name"], nodes[edge["head"]]["name"]): edge for edge in graph["edges"]}
+    assert set(edges) == {("nve hv1", "vn red"), ("nve hv2", "vn red"), ("vn red", "group red 239.1.1.1")}
+    assert edges["nve hv1", "vn red"]["label"] == "1 MAC" and "style" not in edges["nve hv1", "vn red"]
+    assert edges["nve hv2", "vn red"]["label"] == "waits for epoch 4" and edges["nve hv2", "vn red"]["color"] == "red"
+    assert dot(ctl("graph"), "svg").count("<g id=\"node") == 5
+
+
+def test_graph_of_odd_names(ctl):
+    """Of rows that other programs wrote: they stay one string."""
+    ctl("create", "VN", r'name="od\"d; \\"', "vni=77", "encap=geneve", "cipher=aes128gcm")
+    try:
+        names = [node["name"] for node in json.loads(dot(ctl("graph"), "dot_json"))["objects"]]
+    finally:
+        ctl("vn-del", "77")
+    assert len(names) == 6 and any('od"d; ' in name for name in names), names
 
 
 def test_what_identifies_a_row_does_not_change(ctl):
