@@ -91,8 +91,10 @@ ovsdb_adapter_open(const char *database)
 void
 ovsdb_adapter_close(void)
 {
-    ovsdb_idl_txn_destroy(txn);
-    txn = NULL;
+    if (txn) {
+        ovsdb_idl_txn_destroy(txn);
+        txn = NULL;
+    }
     ovsdb_idl_destroy(idl);
     idl = NULL;
 }

@@ -3,6 +3,7 @@
 
 import json
 import re
+import subprocess
 
 import pytest
 
@@ -190,3 +191,17 @@ def test_mixed_datapath_types_are_said(labs):
     hv1.set_underlay_addresses()
     wait_until(lambda: re.search(r"datapath", hv1.interface("tun2", "status").get("nvo3_error", "") + hv1.error("tun2")),
                lambda: f"the status names the datapath types: {hv1.interface('tun2', 'status')}")
+
+
+def test_agent_that_is_told_to_exit(lab):
+    """It ends with status 0."""
+    hv1 = lab.hosts["hv1"]
+    hv1.stop("hvagent")
+    try:
+        agent = subprocess.Popen([*hv1.inside(), "hvagent", f"unix:{hv1.rundir}/db.sock", "--pidfile", "--no-chdir", "-vconsole:off"], env=hv1.env, stdin=subprocess.DEVNULL)
+        wait_until(lambda: (hv1.rundir / "hvagent.pid").exists() and "hv1" in hv1.appctl("peer/show", target="hvagent", check=False), "the agent answers")
+        hv1.appctl("exit", target="hvagent")
+        assert agent.wait(10) == 0
+    finally:
+        hv1.start("hvagent")
+        lab.wait_tunnels()
