@@ -8,6 +8,14 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/agent.h \
 	hvagent/announcer.cc \
 	hvagent/announcer.h \
+	hvagent/check/check.h \
+	hvagent/check/credentials.cc \
+	hvagent/check/facts.h \
+	hvagent/check/finding.cc \
+	hvagent/check/finding.h \
+	hvagent/check/host.cc \
+	hvagent/check/mtu.cc \
+	hvagent/check/reach.cc \
 	hvagent/config.cc \
 	hvagent/config.h \
 	hvagent/directory.cc \
@@ -96,6 +104,7 @@ hvagent_libhvagentovs_a_CPPFLAGS = -I$(top_srcdir) $(OVS_CPPFLAGS)
 $(hvagent_libhvagentovs_a_OBJECTS): $(OVS_STAMP)
 
 hvagent_hvagent_SOURCES = \
+	hvagent/check/run.cc \
 	hvagent/commands.cc \
 	hvagent/commands.h \
 	hvagent/libvirt/libvirt_feed.cc \
@@ -139,6 +148,7 @@ tests_unit_hvagent_tests_SOURCES = \
 	tests/support/test_pki.cc \
 	tests/support/test_pki.h \
 	tests/unit/hvagent/agent_test.cc \
+	tests/unit/hvagent/check_test.cc \
 	tests/unit/hvagent/config_test.cc \
 	tests/unit/hvagent/directory_test.cc \
 	tests/unit/hvagent/domain_xml_test.cc \

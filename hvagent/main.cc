@@ -11,6 +11,7 @@
 #include "daemon/privileges.h"
 #include "daemon/program.h"
 #include "hvagent/agent.h"
+#include "hvagent/check/check.h"
 #include "hvagent/commands.h"
 #include "hvagent/libvirt/libvirt_feed.h"
 #include "hvagent/ovs_feed.h"
@@ -26,7 +27,8 @@ boost::program_options::options_description own_options()
 {
     boost::program_options::options_description own("Options of hvagent");
     own.add_options()("audit-log", boost::program_options::value<std::string>()->value_name("FILE"),
-                      "append the audit log to FILE (default: LOGDIR/hvagent-audit.log)");
+                      "append the audit log to FILE (default: LOGDIR/hvagent-audit.log)")
+        ("check", "look at all that this host needs, say what is wrong and how to mend it, and end");
     return own;
 }
 
@@ -38,6 +40,9 @@ int main(int argc, char* argv[])
     ovs_daemon_options ovs;
     ovs_daemon_parse(static_cast<int>(options.rest.size()), options.rest_argv.data(), kProgram.default_socket, &ovs);
     base::set_log_sink(daemon::log_to_ovs);
+    if (options.own.contains("check")) {
+        return agent::run_checks(ovs.database);
+    }
     ovs_daemon_start();     // forks: no thread before this line
     ovs_daemon_listen(&ovs);
     if (auto status = daemon::drop_privileges(); !status) {

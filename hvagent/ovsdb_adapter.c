@@ -247,6 +247,57 @@ ovsdb_adapter_visit(const struct ovsdb_visitor *visitor)
     }
 }
 
+/* ---- For hvagent --check ---- */
+
+void
+ovsdb_adapter_want_facts(void)
+{
+    ovsdb_idl_add_column(idl, &ovsrec_open_vswitch_col_datapath_types);
+    ovsdb_idl_add_column(idl, &ovsrec_interface_col_mtu);
+}
+
+bool
+ovsdb_adapter_wait_for_contents(int ms)
+{
+    long long int deadline = time_msec() + ms;
+
+    while (!ovsdb_adapter_run()) {
+        if (time_msec() >= deadline) {
+            return false;
+        }
+        ovsdb_adapter_wait();
+        poll_timer_wait_until(deadline);
+        poll_block();
+    }
+    return true;
+}
+
+void
+ovsdb_adapter_visit_facts(const struct ovsdb_facts_visitor *visitor)
+{
+    const struct ovsrec_open_vswitch *ovs = ovsrec_open_vswitch_first(idl);
+    if (!ovs) {
+        return;
+    }
+
+    for (size_t i = 0; i < ovs->n_datapath_types; i++) {
+        visitor->datapath_type(visitor->aux, ovs->datapath_types[i]);
+    }
+    for (size_t i = 0; i < ovs->n_bridges; i++) {
+        const struct ovsrec_bridge *bridge = ovs->bridges[i];
+        for (size_t j = 0; j < bridge->n_ports; j++) {
+            const struct ovsrec_port *port = bridge->ports[j];
+            for (size_t k = 0; k < port->n_interfaces; k++) {
+                const struct ovsrec_interface *iface = port->interfaces[k];
+                visitor->interface(visitor->aux, bridge->name,
+                                   bridge->datapath_type, iface->name,
+                                   iface->type,
+                                   iface->n_mtu ? iface->mtu[0] : 0);
+            }
+        }
+    }
+}
+
 /* ---- Writing ---- */
 
 void

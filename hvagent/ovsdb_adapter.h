@@ -53,6 +53,25 @@ void ovsdb_adapter_wait(void);  /* arranges the next wake-up of poll_block() */
 /* Walks the current contents. */
 void ovsdb_adapter_visit(const struct ovsdb_visitor *);
 
+/* ---- For hvagent --check ---- */
+
+/* After ovsdb_adapter_open(), before anything else: asks for more columns. */
+void ovsdb_adapter_want_facts(void);
+/* Waits at most so long; false: nothing came.  The only function here that
+ * blocks. */
+bool ovsdb_adapter_wait_for_contents(int ms);
+struct ovsdb_facts_visitor {
+    void *aux;
+    /* One that the switch knows. */
+    void (*datapath_type)(void *aux, const char *type);
+    /* 'mtu' is 0 where the switch has not said any. */
+    void (*interface)(void *aux, const char *bridge, const char *bridge_type,
+                      const char *name, const char *type, int64_t mtu);
+};
+void ovsdb_adapter_visit_facts(const struct ovsdb_facts_visitor *);
+
+/* ---- Writing ---- */
+
 enum ovsdb_wish {
     OVSDB_AS_IS,                /* Stays if it is there. */
     OVSDB_WANTED,

@@ -22,6 +22,7 @@ EXTRA_DIST += \
 	tests/system/README.md \
 	tests/system/test_certificates.py \
 	tests/system/test_configuration.py \
+	tests/system/test_doctor.py \
 	tests/system/test_failures.py \
 	tests/system/test_groups_switch.py \
 	tests/system/test_insider.py \

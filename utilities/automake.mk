@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-bin_SCRIPTS += utilities/nvo3-pki
-dist_man_MANS += doc/man/nvo3-pki.8
+bin_SCRIPTS += utilities/nvo3-doctor utilities/nvo3-pki
+dist_man_MANS += doc/man/nvo3-doctor.8 doc/man/nvo3-pki.8
+
 
 # libvirt's hook; packages link it from /etc/libvirt/hooks/qemu.d/nvo3.
 pkglibexec_PROGRAMS += utilities/libvirt-hook/nvo3-libvirt-hook
@@ -16,6 +17,7 @@ dist_check_SCRIPTS += tests/unit/utilities/libvirt_hook_test
 TESTS += tests/unit/utilities/libvirt_hook_test
 
 EXTRA_DIST += \
+	utilities/nvo3-doctor \
 	utilities/nvo3-pki \
 	utilities/nvo3-sandbox \
 	utilities/install-deps \

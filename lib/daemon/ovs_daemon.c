@@ -116,6 +116,13 @@ ovs_daemon_usage(void)
            "  --unixctl=SOCKET          override default control socket name\n");
 }
 
+void
+ovs_daemon_quiet(void)
+{
+    fatal_ignore_sigpipe();
+    vlog_set_levels(NULL, VLF_CONSOLE, VLL_OFF);
+}
+
 const char *
 ovs_daemon_rundir(void)
 {

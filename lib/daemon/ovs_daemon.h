@@ -33,6 +33,10 @@ void ovs_daemon_parse(int argc, char *argv[], const char *socket,
                       struct ovs_daemon_options *);
 void ovs_daemon_usage(void);            /* their part of --help, to stdout */
 
+/* Instead of what follows, in a command that prints and ends: nothing is logged
+ * to the console. */
+void ovs_daemon_quiet(void);
+
 const char *ovs_daemon_rundir(void);
 const char *ovs_daemon_logdir(void);
 

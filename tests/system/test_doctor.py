@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""hvagent --check and nvo3-doctor: silent about a healthy host, and each fault is provoked and found, with the way out."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from lab import net, wait_until
+from lab.pki import Pki
+from lab.process import run
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+LINE = re.compile(r"(ok: [^:].*: .+|(warn|fail): [^:].*: .+ - .+)")
+
+
+def check(host, *before):
+    """(exit status, lines) of hvagent --check on a host."""
+    done = host.run(*before, "hvagent", "--check", f"unix:{host.rundir}/db.sock", check=False)
+    lines = done.stdout.splitlines()
+    assert lines and not done.stderr, done.stderr
+    assert all(LINE.fullmatch(line) for line in lines), lines
+    assert done.returncode == any(line.startswith("fail") for line in lines)
+    return done.returncode, lines
+
+
+def doctor(place, *options):
+    """Its lines on a host or NVA, by the directories of the lab."""
+    env = {**place.env, "PATH": f"{place.env['PATH']}:{TOP}/utilities"}
+    done = run(place.inside() + [str(TOP / "utilities/nvo3-doctor"), *options], env=env, check=False)
+    assert not done.stderr and done.returncode == any(line.startswith("fail") for line in done.stdout.splitlines()), done
+    return done.stdout.splitlines()
+
+
+def found(lines, grade, thing, words=""):
+    """The line of a grade about a thing; fails if there is none."""
+    for line in lines:
+        if line.startswith(f"{grade}: {thing}") and re.search(words, line):
+            return line
+    raise AssertionError(f"no '{grade}: {thing}... {words}' among {lines}")
+
+
+@pytest.fixture(scope="module")
+def lab(module_labs):
+    lab = module_labs()
+    lab.wait_all_reach()
+    for vm in lab.vms.values():
+        net.ip(vm.host.ns, f"link set {vm.port} mtu {vm.mtu()}")
+    return lab
+
+
+@pytest.fixture
+def hv1(lab):
+    """With its own certificate, after whatever a test has done."""
+    hv1 = lab.hosts["hv1"]
+    yield hv1
+    hv1.set_certificate(hv1.pkidir / "hv1.crt", hv1.pkidir / "hv1.key")
+
+
+def healthy(host):
+    """Waits until nothing is wrong; the clock of the machine is not the lab's."""
+    def try_again():
+        lines = check(host)[1]
+        return lines if all(line.startswith("ok: ") or line.startswith("warn: clock") for line in lines) else None
+    return wait_until(try_again, lambda: f"nothing is found wrong: {check(host)}")
+
+
+def test_healthy_host(lab, hv1):
+    """Every part is looked at, nothing is wrong, and the session that lives does not notice."""
+    sas, sessions = {sa["spi"] for sa in hv1.sas()}, hv1.appctl_json("peer/show", target="hvagent")["peers"][0]["sessions_opened"]
+    lines = healthy(hv1)
+    for thing in ("database", "run directory", "ovs-vswitchd", "SA socket", "hvagent", "kernel", "CPU", "configuration", "certificate", "private key", "CA",
+                  "revocation list", "peer 172.31.0.2:6652 of port tun2: is hv2, role nve", "MTU", "uplink eth0"):
+        found(lines, "ok", thing)
+    assert {sa["spi"] for sa in hv1.sas()} == sas
+    other = lab.hosts["hv2"].appctl_json("peer/show", target="hvagent")["peers"][0]
+    assert other["state"] == "up" and "error" not in other, other
+    assert hv1.appctl_json("peer/show", target="hvagent")["peers"][0]["sessions_opened"] == sessions
+
+
+# ---- Certificates ----
+
+def certificate(lab, name="hv1", *options, pki=None):
+    """One that does not overwrite the host's own: (certificate, key)."""
+    pki = pki or lab.pki
+    pki.host(name, *([] if pki is not lab.pki else ["--renew"]), *options)
+    target = lab.directory / "odd"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    return [shutil.move(f"{pki.directory}/{name}.{kind}", target / f"{name}.{kind}") for kind in ("crt", "key")]
+
+
+def foreign(lab):
+    pki = Pki(lab.programs, lab.directory / "other-ca", lab.pki.trust_domain)
+    pki.init()
+    return certificate(lab, pki=pki)
+
+
+def wrong_key(lab):
+    cert, key = certificate(lab)
+    shutil.copy(lab.hosts["hv1"].pkidir / "hv1.key", key)
+    return cert, key
+
+
+def open_key(lab):
+    cert, key = certificate(lab)
+    os.chmod(key, 0o644)
+    return cert, key
+
+
+def missing(lab):
+    cert, key = certificate(lab)
+    os.unlink(key)
+    return cert, key
+
+
+CERTIFICATES = [
+    ("expired", lambda lab: certificate(lab, "hv1", "--start", "20200101000000Z", "--end", "20200201000000Z"), "fail", "certificate", "expired at .* - issue it anew"),
+    ("soon", lambda lab: certificate(lab, "hv1", "--days", "5"), "warn", "certificate", "ends in 4 days - nvo3-pki host"),
+    ("not-yet", lambda lab: certificate(lab, "hv1", "--start", "20990101000000Z", "--end", "20990201000000Z"), "fail", "clock", "before the beginning .* - set the time"),
+    ("role", lambda lab: certificate(lab, "hv1", "--role", "hypervisor"), "fail", "certificate", "role hypervisor"),
+    ("foreign", foreign, "fail", "certificate", "not issued by the CA in"),
+    ("wrong-key", wrong_key, "fail", "certificate", "does not belong to certificate"),
+    ("missing-key", missing, "fail", "certificate", "does not exist"),
+    ("open-key", open_key, "fail", "private key", "every user of this host - chmod 600"),
+]
+
+
+@pytest.mark.parametrize("make, grade, thing, words", [c[1:] for c in CERTIFICATES], ids=[c[0] for c in CERTIFICATES])
+def test_certificates(lab, hv1, make, grade, thing, words):
+    hv1.set_certificate(*make(lab))
+    status, lines = check(hv1)
+    found(lines, grade, thing, words)
+    assert status == (grade == "fail")
+
+
+def test_no_revocation_list(hv1):
+    hv1.vsctl("remove", "Open_vSwitch", ".", "other_config", "nvo3-crl")
+    found(check(hv1)[1], "warn", "revocation list", "none is set")
+
+
+def test_pre_shared_key_and_configuration(lab, hv1):
+    """Of a port of its own; that of tun2 is fine."""
+    def port(**options):
+        hv1.vsctl("--if-exists", "del-port", "br-int", "odd0")
+        hv1.vsctl("add-port", "br-int", "odd0", "--", "set", "Interface", "odd0", "type=geneve", "options:remote_ip=172.31.0.77", "options:key=7",
+                  *(f"options:{key}={value}" for key, value in options.items()))
+        return check(hv1)[1]
+    try:
+        key = lab.directory / "psk"
+        key.write_text("x" * 32)
+        os.chmod(key, 0o644)
+        found(port(psk=f'"{key}"'), "fail", "pre-shared key of port odd0")
+        found(port(psk="0123456789abcdef"), "warn", "pre-shared key of port odd0", "who can read the database")
+        found(port(remote_cert='"/nonexistent.crt"'), "fail", "remote_cert of port odd0", "does not exist")
+        found(port(security_level="none"), "fail", "configuration of port odd0", "security_level=none is not one of")
+    finally:
+        hv1.vsctl("--if-exists", "del-port", "br-int", "odd0")
+
+
+# ---- Host ----
+
+def test_sockets(hv1):
+    socket = hv1.rundir / "nvo3-sa.sock"
+    try:
+        os.chmod(socket, 0o666)
+        found(check(hv1)[1], "fail", "SA socket", "open to others .* - chmod 600")
+        os.chmod(socket, 0)
+        # Root without its power over files, as in a container.
+        found(check(hv1, "setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-dac_override,-dac_read_search")[1], "fail", "SA socket", "Permission denied - run hvagent as")
+    finally:
+        os.chmod(socket, 0o600)
+    os.chmod(hv1.rundir, 0o777)
+    try:
+        found(check(hv1)[1], "fail", "run directory", "chmod go-w")
+    finally:
+        os.chmod(hv1.rundir, 0o755)
+
+
+def test_uplink(hv1):
+    try:
+        net.sysctl(hv1.ns, "net.ipv4.conf.all.arp_ignore=0")
+        found(check(hv1)[1], "fail", "uplink eth0", r"answers ARP .* - sysctl -w net.ipv4.conf.eth0.arp_ignore=1")
+        net.ip(hv1.ns, "addr add 192.0.2.1/24 dev eth0")
+        found(check(hv1)[1], "fail", "uplink eth0", "has the address 192.0.2.1")
+    finally:
+        net.sysctl(hv1.ns, "net.ipv4.conf.all.arp_ignore=1")
+        net.ip(hv1.ns, "addr flush dev eth0")
+
+
+def test_mtu(lab, hv1):
+    vm = lab.vms["vm1"]
+    try:
+        net.ip(hv1.ns, f"link set {vm.port} mtu 1500")
+        wait_until(lambda: hv1.vsctl("get", "Interface", vm.port, "mtu") == "1500", "the database has the VM's MTU")
+        found(check(hv1)[1], "warn", "MTU", r"1500, of which 1408 .*vm1 may send up to 1500 - give these VMs an MTU of 1408, or the underlay at least 1592")
+        hv1.vsctl("set", "Interface", "br-phy", "mtu_request=1300")
+        wait_until(lambda: hv1.vsctl("get", "Interface", "br-phy", "mtu") == "1300", "br-phy has a small MTU")
+        found(check(hv1)[1], "fail", "MTU", "1300, of which 1208 .* - give the underlay at least")
+        # What hv2 sees: the other end announces less.
+        found(check(lab.hosts["hv2"])[1], "warn", "peer 172.31.0.1:6652", "MTU of 1300, this host's 1500 - one MTU")
+    finally:
+        hv1.vsctl("clear", "Interface", "br-phy", "mtu_request", "--", "set", "Interface", "br-phy", "mtu_request=1500")
+        net.ip(hv1.ns, f"link set {vm.port} mtu {vm.mtu()}")
+        wait_until(lambda: hv1.vsctl("get", "Interface", "br-phy", "mtu") == "1500", "br-phy has its MTU back")
+
+
+def test_peer(lab, hv1):
+    """One that is not there, and one that is another."""
+    hv2 = lab.hosts["hv2"]
+    hv2.stop("hvagent")
+    try:
+        found(check(hv1)[1], "fail", "peer 172.31.0.2:6652", "Connection refused - is its daemon running")
+        assert any(re.match("(warn|fail): (peer hv2|port tun2|peer 172)", line) for line in doctor(hv1))
+        net.ip(lab.underlay_ns, "link set hv2 down")
+        found(check(hv1)[1], "fail", "peer 172.31.0.2:6652", "no TCP connection: (Connection timed out|No route to host)")
+    finally:
+        net.ip(lab.underlay_ns, "link set hv2 up")
+        hv2.start("hvagent")
+    hv1.vsctl("set", "Interface", "tun2", "options:remote_name=hv9")
+    found(check(hv1)[1], "fail", "peer 172.31.0.2:6652", "is hv2, role nve, not hv9 - correct options:remote_name")
+    hv1.vsctl("set", "Interface", "tun2", "options:remote_name=hv2")
+    lab.wait_tunnels()
+
+
+def test_peer_of_another_authority(lab, hv1):
+    """TLS fails there, in words."""
+    hv1.set_certificate(*foreign_with_ca(lab), ca=lab.directory / "third-ca/ca.crt", crl=lab.directory / "third-ca/ca.crl")
+    found(check(hv1)[1], "fail", "peer 172.31.0.2:6652", "TLS fails: .*hv2.* not of a CA that this host trusts")
+
+
+def foreign_with_ca(lab):
+    pki = Pki(lab.programs, lab.directory / "third-ca", lab.pki.trust_domain)
+    pki.init()
+    return certificate(lab, pki=pki)
+
+
+def test_doctor_of_healthy_host(lab, hv1):
+    lab.wait_tunnels()
+    healthy(hv1)
+    lines = doctor(hv1)
+    found(lines, "ok", "port tun2", "up, 1 SAs in, 1 out")
+    assert not [line for line in doctor(hv1, "-q") if "clock" not in line]
+
+
+def test_switch(labs):
+    """None runs; a stock one; no database."""
+    lab = labs()
+    hv1 = lab.hosts["hv1"]
+    hv1.stop("ovs-vswitchd")
+    found(check(hv1)[1], "fail", "ovs-vswitchd", "does not run")
+    # What a stock switch tells the database; a process in the place of its own.
+    hv1.vsctl("--no-wait", "set", "Open_vSwitch", ".", "datapath_types=netdev,system")
+    other = subprocess.Popen(["sleep", "300"])
+    try:
+        (hv1.rundir / "ovs-vswitchd.pid").write_text(f"{other.pid}\n")
+        found(check(hv1)[1], "fail", "ovs-vswitchd", "sleep runs, which knows no datapath type nvo3: a stock switch - update-alternatives --set ovs-vswitchd")
+    finally:
+        other.kill()
+        other.wait()
+        (hv1.rundir / "ovs-vswitchd.pid").unlink()
+    hv1.stop("ovsdb-server")
+    status, lines = check(hv1)
+    assert status == 1
+    found(lines, "fail", "database", "start ovsdb-server")
+    found(lines, "ok", "kernel")
+
+
+def test_nva(labs):
+    """A host's way to the NVA, and the NVA's own machine."""
+    lab = labs(nva=1, hosts=2, multicast=False)
+    hv1, nva = lab.hosts["hv1"], lab.nvas["nva1"]
+    found(check(hv1)[1], "ok", "NVA 172.31.0.201:6654", "is nva1, role nva")
+    wait_until(lambda: any(line.startswith("ok: NVA: nva1 serves 2 NVEs") for line in doctor(nva)), lambda: f"the NVA is well: {doctor(nva)}")
+    nva.stop("ovsdb-server")
+    wait_until(lambda: any(re.match(r"fail: NVA: store.* - ", line) for line in doctor(nva)), lambda: f"the store is missed: {doctor(nva)}")
+    nva.stop("nvo3-nva")
+    found(check(hv1)[1], "fail", "NVA 172.31.0.201:6654", "Connection refused")
+    wait_until(lambda: any(line.startswith("fail: NVA 172.31.0.201") for line in doctor(hv1) if "TCP" not in line), lambda: f"the agent misses its NVA: {doctor(hv1)}")
