@@ -53,6 +53,7 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/show.cc \
 	hvagent/show.h \
 	hvagent/show_json.h \
+	hvagent/show_metrics.cc \
 	hvagent/show_overlay.cc \
 	hvagent/show_split.cc \
 	hvagent/split/hypervisor.cc \

@@ -41,6 +41,10 @@ void register_commands(Agent& agent)
     daemon::register_command(show<show_groups>(agent, "group/show"));
     daemon::register_command(show<show_tsis>(agent, "tsi/show"));
     daemon::register_command(show<show_hypervisors>(agent, "hypervisor/show"));
+    daemon::register_command({"metrics/show", "", 0, [&agent](const Call&) -> Reply {
+                                  auto view = agent.view();
+                                  return view ? Reply(show_metrics(**view, agent.audit().counts())) : view.error();
+                              }});
     daemon::register_command(
         {"audit/show", "[json]", 0, [&agent](const Call& call) -> Reply { return control::show_audit(agent.audit().recent(), call.json); }});
     daemon::register_command(

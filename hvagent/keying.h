@@ -199,6 +199,8 @@ public:
     // Valid until the next event; none: no such channel.
     std::optional<ChannelHealth> health(const ChannelId&) const;
     size_t sa_count() const;
+    // Inbound SAs that took the place of one.
+    uint64_t rekeys() const { return rekeys_; }
 
 private:
     struct Inbound {
@@ -274,6 +276,7 @@ private:
     void note(const ChannelId&, std::string text);
 
     Random random_;
+    uint64_t rekeys_ = 0;
     std::vector<Action> actions_;
     std::map<ChannelId, Channel> channels_;
     std::map<uint64_t, ChannelId> tokens_;                              // of pending InstallSa

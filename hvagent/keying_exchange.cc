@@ -124,6 +124,7 @@ void Keying::on_answer(SessionId session, uint64_t request_id, bool accepted, co
     }
     bool first = !channel.current;
     if (channel.current) {
+        rekeys_++;
         channel.replaced.push_back({channel.current->sa, channel.current->installed, std::nullopt});
     }
     // From here on the peer sends under the new one alone.

@@ -100,6 +100,7 @@ PeerView Peer::view() const
     view.psk = !config_.psk.empty();
     view.ports = config_.ports;
     view.sessions = opened_;
+    view.rekeys = keying_.rekeys();
     view.channels = keying_.view();
     std::vector<ChannelId> all;
     for (const ChannelView& channel : view.channels) {

@@ -6,9 +6,11 @@
 #ifndef HVAGENT_SHOW_H
 #define HVAGENT_SHOW_H
 
+#include <map>
 #include <string>
 #include <vector>
 
+#include "control/audit.h"
 #include "hvagent/view.h"
 
 namespace nvo3::agent {
@@ -23,7 +25,8 @@ std::string show_groups(const AgentView&, bool json);
 std::string show_tsis(const AgentView&, bool json);
 // hypervisor/show: those of this external NVE.
 std::string show_hypervisors(const AgentView&, bool as_json);
-// 'lines' are JSON objects, oldest first.
+// For Prometheus; 'events' are those of the audit log.
+std::string show_metrics(const AgentView&, const std::map<control::AuditKind, uint64_t>& events);
 
 }  // namespace nvo3::agent
 #endif

@@ -50,6 +50,7 @@ struct PeerView {
     std::optional<SessionView> session;     // of the newest open one
     std::optional<SessionView> control;     // that of the control channel, with a hypervisor or of one
     uint64_t sessions = 0;          // opened since the agent started
+    uint64_t rekeys = 0;            // SAs that took the place of one
     std::vector<ChannelView> channels;
 };
 
@@ -125,6 +126,7 @@ struct AgentView {
     std::string switch_problem;
     std::string switch_aead;
     std::string own_name;           // of our certificate; empty: none
+    std::optional<std::chrono::system_clock::time_point> own_not_after;     // of our certificate
     std::string credentials_problem;
     std::string listen_problem;
     std::vector<Problem> problems;  // of the configuration

@@ -42,6 +42,7 @@ nva_libnva_a_SOURCES = \
 	nva/service_mappings.cc \
 	nva/show.cc \
 	nva/show.h \
+	nva/show_metrics.cc \
 	nva/store_model.cc \
 	nva/store_model.h \
 	nva/store_writer.h \

@@ -44,6 +44,9 @@ void register_commands(Nva& nva)
     daemon::register_command({"group/show", "[json]", 0, show(nva, [](const ServiceView& view, const Call& call) -> Reply {
                                   return show_groups(view, call.json);
                               })});
+    daemon::register_command({"metrics/show", "", 0, show(nva, [&nva](const ServiceView& view, const Call&) -> Reply {
+                                  return show_metrics(view, nva.store(), nva.audit().counts());
+                              })});
     daemon::register_command(
         {"audit/show", "[json]", 0, [&nva](const Call& call) -> Reply { return control::show_audit(nva.audit().recent(), call.json); }});
     daemon::register_command(

@@ -495,7 +495,10 @@ void Service::send(Client& client, control::Envelope message)
 ServiceView Service::view() const
 {
     ServiceView view;
-    view.own_name = credentials_.context() ? credentials_.context()->own_identity().name : "";
+    if (credentials_.context()) {
+        view.own_name = credentials_.context()->own_identity().name;
+        view.own_not_after = credentials_.context()->own_identity().not_after;
+    }
     view.listening = listener_ ? control::to_string(listener_->local_endpoint()) : "";
     for (const std::string* text : {&credentials_.problem(), &listen_problem_}) {
         if (!text->empty() && store_) {

@@ -6,10 +6,12 @@
 #ifndef NVA_SHOW_H
 #define NVA_SHOW_H
 
+#include <map>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "control/audit.h"
 #include "nva/view.h"
 
 namespace nvo3::nva {
@@ -20,6 +22,8 @@ std::string show_store(const ServiceView&, StoreState, bool json);
 // 'which': a name or VNI with its members and mappings; empty: all, in short.  ENOENT.
 base::Result<std::string> show_vns(const ServiceView&, const std::string& which, bool json);
 std::string show_groups(const ServiceView&, bool json);
+// For Prometheus; 'events' are those of the audit log.
+std::string show_metrics(const ServiceView&, StoreState, const std::map<control::AuditKind, uint64_t>& events);
 
 }  // namespace nvo3::nva
 #endif

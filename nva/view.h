@@ -57,6 +57,7 @@ struct GroupView {
 
 struct ServiceView {
     std::string own_name;               // of our certificate; empty: none
+    std::optional<std::chrono::system_clock::time_point> own_not_after;
     std::string listening;              // empty: not
     std::vector<std::string> problems;
     bool groups_enabled = false;

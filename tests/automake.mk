@@ -28,6 +28,7 @@ EXTRA_DIST += \
 	tests/system/test_insider.py \
 	tests/system/test_libvirt.py \
 	tests/system/test_mesh.py \
+	tests/system/test_metrics.py \
 	tests/system/test_nva.py \
 	tests/system/test_nva_dos.py \
 	tests/system/test_nva_overlay.py \

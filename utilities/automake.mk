@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-bin_SCRIPTS += utilities/nvo3-doctor utilities/nvo3-pki
-dist_man_MANS += doc/man/nvo3-doctor.8 doc/man/nvo3-pki.8
+bin_SCRIPTS += utilities/nvo3-doctor utilities/nvo3-metrics utilities/nvo3-pki
+dist_man_MANS += doc/man/nvo3-doctor.8 doc/man/nvo3-metrics.8 doc/man/nvo3-pki.8
 
+# Alert rules and a dashboard.
+dist_pkgdata_DATA = utilities/monitoring/nvo3-alerts.yml utilities/monitoring/nvo3-dashboard.json
 
 # libvirt's hook; packages link it from /etc/libvirt/hooks/qemu.d/nvo3.
 pkglibexec_PROGRAMS += utilities/libvirt-hook/nvo3-libvirt-hook
@@ -18,6 +20,7 @@ TESTS += tests/unit/utilities/libvirt_hook_test
 
 EXTRA_DIST += \
 	utilities/nvo3-doctor \
+	utilities/nvo3-metrics \
 	utilities/nvo3-pki \
 	utilities/nvo3-sandbox \
 	utilities/install-deps \
@@ -30,6 +33,8 @@ EXTRA_DIST += \
 	utilities/logrotate/hvagent \
 	utilities/logrotate/nvo3-nva \
 	utilities/systemd/hvagent.service \
+	utilities/systemd/nvo3-metrics.service \
+	utilities/systemd/nvo3-metrics.timer \
 	utilities/systemd/nvo3-nva.service \
 	utilities/systemd/nvo3-store.service \
 	utilities/tmpfiles/nvo3-nva.conf \

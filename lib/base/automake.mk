@@ -13,6 +13,8 @@ lib_libnvo3base_a_SOURCES = \
 	lib/base/log.h \
 	lib/base/mac_address.cc \
 	lib/base/mac_address.h \
+	lib/base/metrics.cc \
+	lib/base/metrics.h \
 	lib/base/result.h \
 	lib/base/secret.cc \
 	lib/base/secret.h \
@@ -28,6 +30,7 @@ tests_unit_base_tests_SOURCES = \
 	tests/unit/base/ids_test.cc \
 	tests/unit/base/ip_address_test.cc \
 	tests/unit/base/mac_address_test.cc \
+	tests/unit/base/metrics_test.cc \
 	tests/unit/base/misc_test.cc \
 	tests/unit/base/secret_test.cc
 tests_unit_base_tests_CPPFLAGS = $(AM_CPPFLAGS) $(GTEST_CFLAGS)

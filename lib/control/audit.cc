@@ -150,6 +150,7 @@ AuditLog::write(const AuditEvent& event)
     int error = 0;
     {
         const std::lock_guard lock(mutex_);
+        counts_[event.kind]++;
         const auto [found, fresh] = floods_.try_emplace(
             event.kind, Flood{AddressLimiter(kAddressRate, kAddresses, clock_), TokenBucket(kKindRate, clock_)});
         Flood& flood = found->second;
@@ -187,6 +188,21 @@ AuditLog::write(const AuditEvent& event)
         base::log(base::LogLevel::error, kModule,
                   "cannot write audit log " + path_ + ": " + std::strerror(error));
     }
+}
+
+std::map<AuditKind, uint64_t>
+AuditLog::counts() const
+{
+    const std::lock_guard lock(mutex_);
+    std::map<AuditKind, uint64_t> all;
+    // Those that never happened too: a series that begins with its first event has no rate.
+    for (int kind = 0; kind <= static_cast<int>(kLastAuditKind); kind++) {
+        all[static_cast<AuditKind>(kind)] = 0;
+    }
+    for (const auto& [kind, count] : counts_) {
+        all[kind] = count;
+    }
+    return all;
 }
 
 std::vector<std::string>

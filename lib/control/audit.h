@@ -42,6 +42,7 @@ enum class AuditKind : uint8_t {
     alarm,
     tsi_changed,    // of a hypervisor, at its external NVE
 };
+inline constexpr AuditKind kLastAuditKind = AuditKind::tsi_changed;
 const char* to_string(AuditKind kind) noexcept;
 
 struct AuditEvent {
@@ -73,6 +74,9 @@ public:
     // After a rotation.  On failure the old file stays in use.
     base::Status reopen();
 
+    // How often each kind was written, suppressed ones too; since the start.
+    std::map<AuditKind, uint64_t> counts() const;
+
     // The last lines, oldest first, each a JSON object.
     std::vector<std::string> recent(size_t max = kRingSize) const;
 
@@ -93,6 +97,7 @@ private:
     bool write_failed_ = false;
     std::deque<std::string> ring_;
     std::map<AuditKind, Flood> floods_;
+    std::map<AuditKind, uint64_t> counts_;
 };
 
 // Lines of recent() for people, or as one JSON array.

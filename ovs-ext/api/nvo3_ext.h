@@ -107,6 +107,7 @@ void nvo3_open(enum nvo3_encap, struct nvo3_frame *frames, size_t n);
 char *nvo3_show(const char *port, bool json);
 char *nvo3_sa_list(bool json);
 char *nvo3_counters(bool json);
+char *nvo3_metrics(void);       /* Prometheus' text format */
 
 #ifdef __cplusplus
 }

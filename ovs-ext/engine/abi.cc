@@ -203,4 +203,11 @@ nvo3_counters(bool json)
                   : nullptr;
 }
 
+char*
+nvo3_metrics(void)
+{
+    return engine ? guarded([&] { return copy_text(engine->metrics()); }, static_cast<char*>(nullptr))
+                  : nullptr;
+}
+
 }  // extern "C"

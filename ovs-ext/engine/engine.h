@@ -69,6 +69,7 @@ public:
     std::string show(const char* port, bool json);
     std::string sa_list(bool json);
     std::string counters(bool json);
+    std::string metrics();      // for Prometheus
 
 private:
     struct SealTarget;

@@ -5,9 +5,11 @@
 // Threads: main.
 #include <algorithm>
 #include <array>
+#include <map>
 #include <string>
 #include <vector>
 
+#include "base/metrics.h"
 #include "esp/wire.h"
 #include "ovs-ext/engine/engine.h"
 #include "ovs-ext/engine/json.h"
@@ -326,6 +328,58 @@ Engine::counters(bool as_json)
     }
     json.end_array().end_object();
     return as_json ? json.take() : text;
+}
+
+// ---- ovs-appctl nvo3/metrics ----
+
+// Of the whole switch: a series for each peer would be without bound.
+std::string
+Engine::metrics()
+{
+    Values total = values_of(global_);
+    for (uint32_t index = 1; index <= peers_.last_index(); index++) {
+        const Peer* peer = peers_.at(static_cast<uint16_t>(index));
+        for (Encap encap : {Encap::geneve, Encap::vxlan}) {
+            const Lane* lane = peer->lane(encap);
+            for (size_t i = 0; lane && i < kCounterCount; i++) {
+                total[i] += lane->counters.value(i);
+            }
+        }
+    }
+
+    base::MetricsText out;
+    out.gauge("nvo3_agent_connected", "1 while hvagent keys this switch.").sample(agent_.connected());
+    std::map<std::string, uint64_t> states;
+    for (const char* state : {"up", "connecting", "waiting", "error", "no-agent"}) {
+        states[state] = 0;
+    }
+    for (const auto& [name, port] : ports_.all()) {
+        states[view(port).state]++;
+    }
+    out.gauge("nvo3_ports", "Protected tunnel ports by state.");
+    for (const auto& [state, count] : states) {
+        out.sample(count, {{"state", state}});
+    }
+    std::map<std::pair<std::string, std::string>, uint64_t> sas;
+    for (const char* direction : {"inbound", "outbound"}) {
+        sas[{direction, "pair"}] = sas[{direction, "group"}] = 0;
+    }
+    for (const esp::msg::SaRecord& sa : keeper_.list(0)) {
+        sas[{to_string(sa.direction), sa.group.is_unspecified() ? "pair" : "group"}]++;
+    }
+    out.gauge("nvo3_sas", "Live security associations.");
+    for (const auto& [kind, count] : sas) {
+        out.sample(count, {{"direction", kind.first}, {"of", kind.second}});
+    }
+    out.counter("nvo3_drops_total", "Packets refused; ovs-nvo3.conf(5) explains each reason.");
+    for (size_t i = 0; i < esp::kDropReasonCount; i++) {
+        out.sample(total[i], {{"reason", esp::to_string(static_cast<esp::DropReason>(i))}});
+    }
+    for (size_t i = 0; i < esp::kEventCount; i++) {
+        const auto event = static_cast<esp::Event>(i);
+        out.counter(std::string(esp::counter_name(event)) + "_total", esp::words(event)).sample(total[counter_of(event)]);
+    }
+    return out.take();
 }
 
 }  // namespace nvo3::engine

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The commands nvo3/show, nvo3/sa-list and nvo3/counters of ovs-appctl.  A last
- * argument "json" asks for JSON.  No command prints a key: the engine gives the
+ * The commands nvo3/show, nvo3/sa-list, nvo3/counters and nvo3/metrics of
+ * ovs-appctl.  A last argument "json" asks for JSON, but of the last.  No command prints a key: the engine gives the
  * text, and has no function that would.
  * Threads: main thread only. */
 
@@ -74,6 +74,13 @@ nvo3_unixctl_counters(struct unixctl_conn *conn, int argc, const char *argv[],
     reply(conn, nvo3_counters(json));
 }
 
+static void
+nvo3_unixctl_metrics(struct unixctl_conn *conn, int argc OVS_UNUSED,
+                     const char *argv[] OVS_UNUSED, void *aux OVS_UNUSED)
+{
+    reply(conn, nvo3_metrics());
+}
+
 void
 nvo3_unixctl_register(void)
 {
@@ -83,4 +90,6 @@ nvo3_unixctl_register(void)
                              nvo3_unixctl_sa_list, NULL);
     unixctl_command_register("nvo3/counters", "[json]", 0, 1,
                              nvo3_unixctl_counters, NULL);
+    unixctl_command_register("nvo3/metrics", "", 0, 0, nvo3_unixctl_metrics,
+                             NULL);
 }

@@ -190,5 +190,23 @@ TEST(ShowAudit, TextAndJson)
     EXPECT_EQ(control::show_audit({}, false), "no events\n");
 }
 
+// Of suppressed ones too: what counts them must not be blind in a flood.
+TEST_F(AuditTest, CountsEachKind)
+{
+    auto log = AuditLog::open("", clock_);
+    ASSERT_TRUE(log.ok());
+    for (int i = 0; i < 500; i++) {
+        (*log)->write({AuditKind::refused});
+    }
+    (*log)->write({AuditKind::authenticated});
+    auto counts = (*log)->counts();
+    EXPECT_EQ(counts.size(), static_cast<size_t>(control::kLastAuditKind) + 1);
+    EXPECT_EQ(counts[AuditKind::refused], 500u);
+    EXPECT_EQ(counts[AuditKind::authenticated], 1u);
+    EXPECT_EQ(counts[AuditKind::alarm], 0u);
+    EXPECT_STRNE(control::to_string(control::kLastAuditKind), "unknown");
+    EXPECT_STREQ(control::to_string(static_cast<AuditKind>(static_cast<int>(control::kLastAuditKind) + 1)), "unknown");
+}
+
 }  // namespace
 }  // namespace nvo3::tests

@@ -271,8 +271,10 @@ TEST_F(KeyingTest, GraceIsFiveSeconds)
 {
     connect();
     run(2s);
+    EXPECT_EQ(a.keying.rekeys(), 0u);
     a.keying.rekey(now);
     settle();
+    EXPECT_EQ(a.keying.rekeys(), 1u);
     EXPECT_EQ(a.count(SaDirection::inbound), 2u);
     EXPECT_EQ(a.count(SaDirection::outbound), 1u);
     run(4900ms);

@@ -173,5 +173,30 @@ TEST(Show, TheRest)
     EXPECT_NE(show_throttle(example(), false).find("200 messages a second"), std::string::npos);
 }
 
+bool has_line(const std::string& text, const std::string& line)
+{
+    return ("\n" + text).find("\n" + line + "\n") != text.npos;
+}
+
+TEST(Show, Metrics)
+{
+    AgentView view = example();
+    view.own_not_after = std::chrono::system_clock::from_time_t(2000000000);
+    view.peers[0].rekeys = 7;
+    view.credentials_problem = "the certificate expired";
+    std::string text = show_metrics(view, {{control::AuditKind::authenticated, 5}, {control::AuditKind::refused, 0}});
+    EXPECT_TRUE(has_line(text, "hvagent_switch_connected 1")) << text;
+    EXPECT_TRUE(has_line(text, "hvagent_problems 2")) << text;
+    EXPECT_TRUE(has_line(text, "hvagent_certificate_not_after_timestamp_seconds{name=\"hv1\"} 2000000000")) << text;
+    EXPECT_TRUE(has_line(text, "hvagent_events_total{event=\"authenticated\"} 5")) << text;
+    EXPECT_TRUE(has_line(text, "hvagent_events_total{event=\"refused\"} 0")) << text;
+    EXPECT_TRUE(has_line(text, "hvagent_peers{state=\"up\"} 1")) << text;
+    EXPECT_TRUE(has_line(text, "hvagent_rekeys_total{peer=\"hv2\",address=\"192.0.2.2\"} 7")) << text;
+    EXPECT_TRUE(has_line(text, "hvagent_control_throttled_total{peer=\"hv2\",address=\"192.0.2.2\",direction=\"in\"} 1")) << text;
+    EXPECT_EQ(text.find("hvagent_nva_connected"), text.npos) << "there is no NVA to be connected to";
+    view.own_not_after.reset();
+    EXPECT_EQ(show_metrics(view, {}).find("not_after"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace nvo3::agent
