@@ -2,7 +2,8 @@
 EXTRA_DIST += README.md NEWS CONTRIBUTING.md doc/man/nvo3-sandbox.8 \
 	$(wildcard $(srcdir)/doc/*.md) \
 	doc/drop-reasons.sed doc/man/ovs-nvo3.conf.5.in \
-	$(wildcard $(srcdir)/doc/decisions/*.md)
+	$(wildcard $(srcdir)/doc/decisions/*.md) \
+	$(wildcard $(srcdir)/doc/operations/*.md)
 
 dist_man_MANS += doc/man/hvagent.8 doc/man/nvo3-nva.8 doc/man/nvo3-nvactl.8
 

@@ -2,8 +2,8 @@
 include tests/fuzz/automake.mk
 include tests/interop/automake.mk
 # Tests of the sources themselves, and what only run-tests runs.
-dist_check_SCRIPTS += tests/check-layers tests/check-packages tests/check-requirements
-TESTS += tests/check-layers tests/check-packages tests/check-requirements
+dist_check_SCRIPTS += tests/check-docs tests/check-layers tests/check-packages tests/check-requirements
+TESTS += tests/check-docs tests/check-layers tests/check-packages tests/check-requirements
 
 EXTRA_DIST += \
 	tests/check-dist \
@@ -34,6 +34,7 @@ EXTRA_DIST += \
 	tests/system/test_nva_overlay.py \
 	tests/system/test_nva_underlays.py \
 	tests/system/test_nvactl.py \
+	tests/system/test_operations.py \
 	tests/system/test_outsider.py \
 	tests/system/test_pipeline.py \
 	tests/system/test_rekey.py \

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operators' pages, done as they stand: the quick start's commands on two bare hosts, the rotation of the CA under traffic."""
+
+import os
+import pathlib
+import re
+import shlex
+import shutil
+
+import pytest
+
+from lab import net, wait_until
+from lab.lab import Lab
+from lab.pki import Pki
+from lab.process import run
+from lab.vm import Vm
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+# What packages and services are for; the lab has the programs, and starts daemons by itself.
+NOT_HERE = ("apt", "update-alternatives")
+
+
+class BareLab(Lab):
+    """Hosts with a database and a running switch, an uplink eth1 that has an address, and nothing configured."""
+
+    def _make_host(self, host):
+        host.ipv4 = f"192.0.2.{host.number}"
+        net.add_namespace(host.ns)
+        self.add_underlay_port(host.ns, "eth1", host.name)
+        net.sysctl(host.ns, "net.ipv4.conf.all.arp_ignore=0")
+        net.ip(host.ns, f"addr add {host.ipv4}/24 dev eth1")
+        host.start("ovsdb-server")
+        host.start("ovs-vswitchd")
+
+
+@pytest.fixture
+def bare(tmp_path):
+    lab = BareLab(prefix=f"t{os.getpid()}-bare-", directory=tmp_path / "lab", hosts=2, vms=0, tunnel_options=lambda host, peer: None)
+    try:
+        lab.up(wait=False)
+        yield lab
+    finally:
+        for vm in lab.vms.values():
+            net.delete_namespace(vm.ns)
+        lab.down()
+
+
+def console(page):
+    """(prompt, command, lines of output) of a page's console blocks."""
+    for block in re.findall(r"^```console\n(.*?)^```", (TOP / page).read_text(), re.MULTILINE | re.DOTALL):
+        entries = []
+        for line in block.replace("\\\n", " ").splitlines():
+            match = re.match(r"(\w+)# (.*)", line)
+            if match:
+                entries.append((*match.groups(), []))
+            else:
+                entries[-1][2].append(line)
+        yield from entries
+
+
+def run_command(lab, host, command):
+    """A command of the page on a host, with the lab's directories in the place of a machine's."""
+    words = shlex.split(command)
+    if words[0] in NOT_HERE or words[:3] == ["systemctl", "restart", "openvswitch-switch"]:
+        return ""
+    if words == ["systemctl", "restart", "hvagent"]:
+        host.stop("hvagent")
+        host.start("hvagent")
+        return ""
+    assert words[0] != "systemctl", command
+    text = command.replace("/etc/nvo3", str(host.pkidir))
+    return run(host.inside() + ["sh", "-ec", text], env={**host.env, "PATH": f"{host.env['PATH']}:{TOP}/utilities"}).stdout
+
+
+def on_the_ca(lab, command):
+    words = shlex.split(command.replace("/root/nvo3-ca", str(lab.directory / "made-ca")))
+    if words[0] == "scp":
+        address, _, directory = words[-1].removeprefix("root@").partition(":")
+        host = next(host for host in lab.hosts.values() if host.ipv4 == address)
+        assert directory == "/etc/nvo3/"
+        for file in words[1:-1]:
+            shutil.copy(file, host.pkidir)
+    else:
+        run([lab.programs.pki, *words[1:]] if words[0] == "nvo3-pki" else words)
+
+
+def test_quick_start(bare):
+    """Each command of the page, in its order, and what the page says comes of it."""
+    pages = list(console("doc/operations/quick-start.md"))
+    assert len(pages) > 20
+    for prompt, command, output in pages:
+        if prompt == "ca":
+            on_the_ca(bare, command)
+            continue
+        for host in bare.hosts.values() if prompt == "both" else [bare.hosts[prompt]]:
+            if output:      # comes with the keys
+                wait_until(lambda: run_command(bare, host, command).splitlines() == output, lambda: f"'{command}' says {output}: {run_command(bare, host, command)}")
+            elif command == "nvo3-doctor -q":
+                # Of the machine, not of the lab.
+                wait_until(lambda: not healthy_but(bare, host), lambda: f"the doctor is silent: {healthy_but(bare, host)}")
+            else:
+                run_command(bare, host, command)
+    for number, host in enumerate(bare.hosts.values(), 1):
+        vm = Vm(f"vm{number}", number, host, bare.plan.prefix, 5001)
+        bare.vms[vm.name] = vm
+        vm.start(1408)
+    with bare.capture() as capture:
+        bare.wait_all_reach()
+        assert bare.vms["vm1"].ping(bare.vms["vm2"], 5, interval=0.02, size=1380) == 5
+    summary = capture.summary()
+    assert summary.esp >= 10 and summary.other == 0, summary
+
+
+def healthy_but(lab, host):
+    env = {**host.env, "PATH": f"{host.env['PATH']}:{TOP}/utilities"}
+    lines = run(host.inside() + [str(TOP / "utilities/nvo3-doctor"), "-q"], env=env, check=False).stdout.splitlines()
+    return [line for line in lines if not line.startswith("warn: clock")]
+
+
+def put(text, path):
+    path.with_suffix(".new").touch(mode=0o600)
+    path.with_suffix(".new").write_text(text)
+    path.with_suffix(".new").rename(path)
+
+
+def test_rotation_of_the_ca(labs):
+    """The three steps of rotation.md: not a packet is lost, and in the end the old CA counts for nothing."""
+    lab = labs()
+    lab.wait_all_reach()
+    new = Pki(lab.programs, lab.directory / "ca-2", lab.pki.trust_domain)
+    new.init()
+    old_ca, new_ca = (pathlib.Path(pki.directory) for pki in (lab.pki, new))
+    ping = lab.vms["vm1"].background_ping(lab.vms["vm2"])
+
+    def on_all(kinds, text):
+        for host in lab.hosts.values():
+            for kind in kinds:
+                put("".join((ca / kind).read_text() for ca in text), host.pkidir / kind)
+            host.appctl("reload", target="hvagent")
+
+    def fine():
+        for host in lab.hosts.values():
+            done = host.run("hvagent", "--check", f"unix:{host.rundir}/db.sock", check=False)
+            bad = [line for line in done.stdout.splitlines() if line.startswith("fail")]
+            assert not bad, bad
+    on_all(("ca.crt", "ca.crl"), (old_ca, new_ca))
+    fine()
+    for host in lab.hosts.values():
+        # Both new before the old are gone, key first, as the page has it.
+        cert, key = new.host(host.name)
+        put(pathlib.Path(key).read_text(), host.pkidir / f"{host.name}.key")
+        put(pathlib.Path(cert).read_text(), host.pkidir / f"{host.name}.crt")
+        host.appctl("reload", target="hvagent")
+        fine()
+        # Instead of an hour's wait: sessions made with the new certificate.
+        host.stop("hvagent")
+        host.start("hvagent")
+        lab.wait_tunnels()
+    wait_until(lambda: all(host.appctl_json("peer/show", target="hvagent")["peers"][0]["state"] == "up" for host in lab.hosts.values()), "both have a session")
+    on_all(("ca.crt", "ca.crl"), (new_ca,))
+    fine()
+    lab.wait_tunnels()
+    sent, received = ping.stop()
+    assert sent > 50 and received >= sent - 1, (sent, received)
+    # One who has a certificate of the old CA alone.
+    hv1 = lab.hosts["hv1"]
+    lab.pki.host("hv1", "--renew")
+    for kind in ("key", "crt"):
+        shutil.copy(old_ca / f"hv1.{kind}", hv1.pkidir / f"hv1.{kind}")
+    text = hv1.run("hvagent", "--check", f"unix:{hv1.rundir}/db.sock", check=False).stdout
+    assert re.search("fail: certificate: .* not issued by the CA", text), text
