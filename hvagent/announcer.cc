@@ -15,7 +15,9 @@ using control::proto::MappingAnnounce;
 
 namespace {
 
-// Whoever has the MAC may be gone without the directory telling.
+// Whoever has the MAC may be gone without the directory telling, or be away, of which the
+// NVA hears no sooner than we do; so the first retries are soon.
+constexpr auto kFirstRetry = 2s;
 constexpr auto kRefusedRetry = 30s;
 constexpr size_t kMaxAddresses = 16;    // of control.proto
 
@@ -56,11 +58,11 @@ void Announcer::set_directory(std::shared_ptr<const DirectoryView> directory, co
 
 std::string Announcer::holder(const Key& key) const
 {
-    const VnView* vn = directory_->find(key.vni);
+    const VnView* vn = directory_->find(key.first);
     if (!vn) {
         return {};
     }
-    auto it = vn->mappings.find(key.mac);
+    auto it = vn->mappings.find(key.second);
     return it == vn->mappings.end() || it->second.nve == own_name_ ? "" : it->second.nve;
 }
 
@@ -77,7 +79,7 @@ void Announcer::match()
             continue;
         }
         Key key{vn->vni, tsi.mac};
-        Entry entry{tsi.port, tsi.addresses, State::untold, "", "", {}};
+        Entry entry{tsi.port, tsi.addresses, State::untold, "", "", 0, false, {}};
         if (entry.addresses.size() > kMaxAddresses) {
             entry.addresses.resize(kMaxAddresses);
         }
@@ -101,7 +103,7 @@ void Announcer::match()
         }
     }
     // Of a network that is gone the NVA keeps nothing of us.
-    std::erase_if(to_withdraw_, [&](const Key& key) { return !directory_->find(key.vni); });
+    std::erase_if(to_withdraw_, [&](const Key& key) { return !directory_->find(key.first); });
 }
 
 void Announcer::session_up()
@@ -144,7 +146,7 @@ std::vector<MappingAnnounce> Announcer::take(TimePoint now)
         }
     }
     for (const Key& key : std::exchange(to_withdraw_, {})) {
-        messages.push_back(message_for(key.vni, key.mac));
+        messages.push_back(message_for(key.first, key.second));
         messages.back().set_withdraw(true);
         withdrawn_.insert(key);
     }
@@ -155,7 +157,7 @@ std::vector<MappingAnnounce> Announcer::take(TimePoint now)
         }
         entry.state = State::asked;
         withdrawn_.erase(key);
-        messages.push_back(message_for(key.vni, key.mac));
+        messages.push_back(message_for(key.first, key.second));
         for (const base::IpAddress& address : entry.addresses) {
             messages.back().add_addresses(octets(address.wire()));
         }
@@ -185,17 +187,23 @@ std::optional<Announcer::Refused> Announcer::on_result(uint64_t in_reply_to, con
     if (result.accepted()) {
         entry.state = State::accepted;
         entry.reason.clear();
+        entry.refusals = 0;
         return {};
     }
     bool news = entry.reason != result.reason();
     entry.state = State::refused;
     entry.reason = result.reason();
     entry.holder = holder(it->first);
-    entry.retry_at = now + kRefusedRetry;
+    std::chrono::milliseconds wait = std::min<std::chrono::seconds>(kFirstRetry * (1 << std::min(entry.refusals++, 5u)), kRefusedRetry);
+    entry.for_now = result.retry_after_ms() != 0;
+    if (entry.for_now) {
+        wait = std::clamp<std::chrono::milliseconds>(std::chrono::milliseconds(result.retry_after_ms()), 1s, kRefusedRetry);
+    }
+    entry.retry_at = now + wait;
     if (!news) {
         return {};
     }
-    return Refused{entry.port, it->first.vni, it->first.mac, entry.reason};
+    return Refused{entry.port, it->first.first, it->first.second, entry.reason};
 }
 
 std::optional<TimePoint> Announcer::next_deadline() const
@@ -207,6 +215,17 @@ std::optional<TimePoint> Announcer::next_deadline() const
         }
     }
     return next;
+}
+
+std::map<Announcer::Key, Announcer::Answer> Announcer::answers() const
+{
+    std::map<Key, Answer> result;
+    for (const auto& [key, entry] : entries_) {
+        if (entry.state == State::accepted || entry.state == State::refused) {
+            result[key] = {entry.state == State::accepted ? "" : entry.reason, entry.for_now};
+        }
+    }
+    return result;
 }
 
 std::map<std::string, std::string> Announcer::refused() const

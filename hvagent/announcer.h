@@ -16,6 +16,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "control/authorization.h"
@@ -48,15 +49,17 @@ public:
     std::optional<Refused> on_result(uint64_t in_reply_to, const control::proto::MappingResult&, TimePoint now);
     std::optional<TimePoint> next_deadline() const;
 
+    // What the NVA says of an interface, if it has in this session.
+    struct Answer {
+        std::string reason;         // empty: accepted
+        bool for_now = false;       // it may be had soon: the holder of the MAC is away
+    };
+    using Key = std::pair<base::Vni, base::MacAddress>;
+    std::map<Key, Answer> answers() const;
     std::map<std::string, std::string> refused() const;     // by port, with the reason
     std::vector<TsiView> view() const;                      // by port
 
 private:
-    struct Key {
-        base::Vni vni;
-        base::MacAddress mac;
-        auto operator<=>(const Key&) const = default;
-    };
     enum class State { untold, asked, accepted, refused };
     struct Entry {
         std::string port;
@@ -64,6 +67,8 @@ private:
         State state = State::untold;
         std::string reason;
         std::string holder;     // who has the MAC, when it was refused
+        unsigned refusals = 0;  // since it was accepted
+        bool for_now = false;   // the last refusal was
         std::optional<TimePoint> retry_at;
     };
 

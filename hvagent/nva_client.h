@@ -71,6 +71,7 @@ public:
     base::Result<uint64_t> send(control::Envelope message) { return servers_.send(std::move(message)); }
 
     std::map<std::string, std::string> refused_tsis() const { return announcer_.refused(); }
+    std::map<Announcer::Key, Announcer::Answer> answers() const { return announcer_.answers(); }
     ServerView view() const { return servers_.view(); }
     std::vector<TsiView> tsis() const { return announcer_.view(); }
 

@@ -37,9 +37,12 @@ nva_libnva_a_SOURCES = \
 	nva/policy_check.h \
 	nva/policy_model.cc \
 	nva/policy_model.h \
+	nva/presence.cc \
+	nva/presence.h \
 	nva/service.cc \
 	nva/service.h \
 	nva/service_mappings.cc \
+	nva/service_presence.cc \
 	nva/show.cc \
 	nva/show.h \
 	nva/show_metrics.cc \
@@ -116,6 +119,7 @@ tests_unit_nva_tests_SOURCES = \
 	tests/unit/nva/nva_test.cc \
 	tests/unit/nva/policies_test.cc \
 	tests/unit/nva/policy_model_test.cc \
+	tests/unit/nva/presence_test.cc \
 	tests/unit/nva/service_test.cc \
 	tests/unit/nva/store_model_test.cc
 tests_unit_nva_tests_CPPFLAGS = $(nva_libnva_a_CPPFLAGS) -I$(top_srcdir)/tests/support $(GTEST_CFLAGS)

@@ -18,6 +18,8 @@ std::string row_of(const StoreChange& change)
     struct Visitor {
         std::string operator()(const PutMapping& c) const { return to_string(c.vni) + " " + to_string(c.mac); }
         std::string operator()(const DropMapping& c) const { return to_string(c.vni) + " " + c.mac; }
+        std::string operator()(const PutSession& c) const { return "NVE " + c.nve; }
+        std::string operator()(const NvaBeat& c) const { return "NVA " + c.instance; }
         std::string operator()(const StartEpoch& c) const { return to_string(c.vni) + " " + c.group.to_string(); }
         std::string operator()(const AddTold& c) const { return to_string(c.vni) + " " + c.group.to_string(); }
         std::string operator()(const PutSender& c) const { return to_string(c.vni) + " " + c.group.to_string(); }

@@ -33,6 +33,12 @@ struct Nve {
     std::string name;
     std::vector<std::string> addresses;
     bool revoked = false;
+    std::string session;            // instance of the NVA that it has one with; empty: none
+    bool operator==(const Nve&) const = default;
+};
+struct Nva {
+    std::string instance;
+    int64_t beat = 0;
 };
 struct Vn {
     std::string name;
@@ -118,6 +124,7 @@ struct Vn {
 struct Settings {
     uint64_t control_rate = 200, control_burst = 400;
     uint64_t max_mappings_per_nve = 1024, max_mappings_per_vn = 65536;
+    uint64_t takeover_seconds = 15;         // 0: never
     uint64_t group_rekey_seconds = 3600, group_activation_ms = 500, group_removal_ms = 1000;
     bool operator==(const Settings&) const = default;
 };
@@ -135,6 +142,10 @@ struct StoreView {
     std::shared_ptr<const Nves> nves;           // those that are revoked too
     std::map<base::Vni, std::shared_ptr<const Vn>> vns;
     std::shared_ptr<const NetworkPolicy> policy;        // the last that was good; null: none was
+    // Who has a session with which NVA, and how often each of those has said that it lives.
+    using Sessions = std::map<std::string, std::string>;
+    std::shared_ptr<const Sessions> sessions = std::make_shared<const Sessions>();
+    std::map<std::string, int64_t> nvas;
     std::vector<Stray> strays;
     std::vector<std::string> problems;          // sentences about rows that are of no use
 
@@ -147,6 +158,11 @@ struct StoreView {
     {
         auto it = nves->find(name);
         return it == nves->end() || it->second.revoked ? nullptr : &it->second;
+    }
+    std::string session_of(const std::string& name) const   // instance of an NVA, dead or alive; empty: none
+    {
+        auto it = sessions->find(name);
+        return it == sessions->end() ? "" : it->second;
     }
 };
 

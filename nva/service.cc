@@ -6,6 +6,9 @@
 #include <openssl/rand.h>
 
 #include <algorithm>
+#include <array>
+#include <cinttypes>
+#include <cstdio>
 #include <cstdlib>
 #include <iterator>
 #include <utility>
@@ -41,6 +44,13 @@ uint64_t new_instance()
     return instance;
 }
 
+std::string hex(uint64_t number)
+{
+    std::array<char, 17> text{};
+    std::snprintf(text.data(), text.size(), "%016" PRIx64, number);
+    return text.data();
+}
+
 }  // namespace
 
 Service::Service(boost::asio::io_context& io, Options options, base::Secret group_key, StoreWriter& writer, control::AuditLog& audit,
@@ -51,6 +61,7 @@ Service::Service(boost::asio::io_context& io, Options options, base::Secret grou
       audit_(audit),
       clock_(clock),
       instance_(new_instance()),
+      self_(hex(instance_)),
       stale_timer_(io),
       directory_(instance_, options_.directory),
       groups_(std::move(group_key), writer, audit, clock),
@@ -106,6 +117,7 @@ void Service::apply(std::shared_ptr<const StoreView> view)
             client.session->set_rates(rate, rate);
         }
     }
+    tell_presence();
     remove_strays();
     if (!before) {
         poll();     // reads the certificates, listens
@@ -148,6 +160,7 @@ void Service::set_store_fresh(bool fresh)
     }
     if (fresh) {
         lost_at_.reset();
+        presence_.forget(clock_.now());
         stale_timer_.cancel();
         base::log(LogLevel::info, kModule, "the store is back");
         if (std::exchange(stale_, false)) {
@@ -263,6 +276,7 @@ void Service::poll()
     if (!listener_ && credentials_.context()) {
         listen();
     }
+    tell_presence();
     groups_.poll();
     poll_timer_.expires_after(kPollInterval);
     poll_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
@@ -376,6 +390,7 @@ void Service::on_open(Session& session)
     by_name_[name] = client.get();
     clients_[client->id] = std::move(client);
     groups_.present(name, true);
+    tell_presence_soon();
     control::AuditEvent event{AuditKind::authenticated, name, session.remote_address()};
     event.text = {{"role", control::to_string(session.peer().role)}, {"tls", session.tls_summary()}};
     audit_.write(event);
@@ -401,6 +416,7 @@ void Service::on_closed(Session& session, const control::CloseInfo& info)
         by_name_.erase(client->name);
         by_session_.erase(&session);
         clients_.erase(client->id);
+        tell_presence_soon();
     }
 }
 

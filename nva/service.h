@@ -32,6 +32,7 @@
 #include "control/session.h"
 #include "nva/directory.h"
 #include "nva/groups.h"
+#include "nva/presence.h"
 #include "nva/store_writer.h"
 #include "nva/view.h"
 
@@ -102,6 +103,12 @@ private:
     void pump_members(const StoreView& before);
     void send(Client&, control::Envelope);
     void remove_strays();
+    void tell_presence();
+    void tell_presence_soon();
+    // Whether the NVE has been away for so long that another may have what it held.
+    bool may_be_taken_over(const std::string& nve) const;
+    std::chrono::milliseconds taken_over_in(const std::string& nve) const;
+    std::string holder(const PutMapping&) const;
     void report(const StoreView* before) const;
     void refuse(Client&, const control::Envelope&, const std::string& reason);
     void on_announce(Client&, const control::Envelope&);
@@ -109,7 +116,7 @@ private:
     void on_renew(Client&, const control::Envelope&);
     void written(uint64_t client, uint64_t request, const PutMapping&, bool withdraw, const base::Status&);
     std::string mapping_limit(const Client&, const Vn&, const base::MacAddress&) const;
-    void reply(Client&, uint64_t request, bool accepted, const std::string& reason);
+    void reply(Client&, uint64_t request, bool accepted, const std::string& reason, std::chrono::milliseconds retry_after = {});
 
     // Fixed.
     boost::asio::io_context& io_;
@@ -118,6 +125,7 @@ private:
     control::AuditLog& audit_;
     const base::Clock& clock_;
     const uint64_t instance_;
+    const std::string self_;                // the same, in the store
 
     std::shared_ptr<const StoreView> store_;
     std::optional<std::chrono::steady_clock::time_point> lost_at_;      // the store was; empty: it is fresh
@@ -125,6 +133,9 @@ private:
     boost::asio::steady_timer stale_timer_;
     Directory directory_;
     Groups groups_;
+    Presence presence_;
+    std::set<std::string> telling_;         // NVEs and NVAs of whom the store is being told
+    std::optional<std::chrono::steady_clock::time_point> beat_at_;      // the last
     control::Credentials credentials_;
     std::unique_ptr<control::Listener> listener_;
     std::string listen_problem_;

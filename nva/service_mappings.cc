@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/log.h"
 #include "nva/service.h"
 
 namespace nvo3::nva {
@@ -43,12 +44,13 @@ std::string wrong_with(const PutMapping& mapping)
 
 }  // namespace
 
-void Service::reply(Client& client, uint64_t request, bool accepted, const std::string& reason)
+void Service::reply(Client& client, uint64_t request, bool accepted, const std::string& reason, std::chrono::milliseconds retry_after)
 {
     Envelope answer;
     answer.set_in_reply_to(request);
     answer.mutable_mapping_result()->set_accepted(accepted);
     answer.mutable_mapping_result()->set_reason(reason.substr(0, 256));
+    answer.mutable_mapping_result()->set_retry_after_ms(static_cast<uint32_t>(retry_after.count()));
     send(client, std::move(answer));
 }
 
@@ -94,12 +96,13 @@ void Service::on_vn_refused(control::Session& session, const Envelope& message)
 
 std::string Service::mapping_limit(const Client& client, const Vn& vn, const base::MacAddress& mac) const
 {
-    if (vn.mappings.contains(mac)) {
+    auto known = vn.mappings.find(mac);
+    if (known != vn.mappings.end() && known->second.nve == client.name) {
         return "";
     }
     const Settings& settings = store_->settings;
     // Pending ones may be of any network, or withdrawals: a bound, not a count.
-    if (vn.mappings.size() + client.pending >= settings.max_mappings_per_vn) {
+    if (known == vn.mappings.end() && vn.mappings.size() + client.pending >= settings.max_mappings_per_vn) {
         return "network " + vn.name + " has " + std::to_string(vn.mappings.size()) +
                " mappings, its limit is other_config:max-mappings-per-vn=" + std::to_string(settings.max_mappings_per_vn);
     }
@@ -123,13 +126,17 @@ void Service::on_announce(Client& client, const Envelope& message)
     }
     PutMapping mapping{vn->vni, client.name,
                        base::MacAddress::from_bytes({reinterpret_cast<const uint8_t*>(announce.mac().data()), announce.mac().size()}),
-                       addresses_of(announce)};
+                       addresses_of(announce), "", ""};
     std::string wrong = wrong_with(mapping);
     if (wrong.empty() && !announce.withdraw()) {
         wrong = mapping_limit(client, *vn, mapping.mac);
     }
     if (!wrong.empty()) {
         return refuse(client, message, wrong);
+    }
+    if (const std::string other = holder(mapping); !other.empty() && !announce.withdraw() && may_be_taken_over(other)) {
+        mapping.from = other;
+        mapping.from_session = store_->session_of(other);
     }
     StoreChange change = mapping;
     if (announce.withdraw()) {
@@ -155,17 +162,40 @@ void Service::written(uint64_t id, uint64_t request, const PutMapping& mapping, 
     // One that is gone, or never was this NVE's, is withdrawn.
     if (status || (withdraw && status.error().code == ENOENT)) {
         client->mappings.accepted++;
+        if (status && !mapping.from.empty() && !withdraw) {
+            control::AuditEvent event{AuditKind::alarm, client->name, client->session->remote_address(),
+                                      "takes over " + to_string(mapping.mac) + " from '" + mapping.from + "', which has had no session with an NVA for " +
+                                          std::to_string(store_->settings.takeover_seconds) + " seconds"};
+            event.vni = mapping.vni;
+            audit_.write(event);
+            base::log(base::LogLevel::warn, "service", "'" + client->name + "' " + event.reason);
+        }
         return reply(*client, request, true, "");
     }
     if (status.error().code == ECANCELED) {
         return reply(*client, request, false, status.error().text);     // what counts is the later one
     }
     client->mappings.refused++;
-    control::AuditEvent event{AuditKind::refused, client->name, client->session->remote_address(), status.error().text};
+    std::string reason = status.error().text;
+    const std::string held_by = status.error().code == EEXIST ? holder(mapping) : "";
+    const std::chrono::milliseconds retry_after = taken_over_in(held_by);
+    if (retry_after.count() != 0) {
+        reason = "the MAC address is held by '" + held_by + "', which is away: another may have it when that has had no session with an NVA for " +
+                 std::to_string(store_->settings.takeover_seconds) + " seconds";
+    }
+    control::AuditEvent event{AuditKind::refused, client->name, client->session->remote_address(), reason};
     event.vni = mapping.vni;
     event.text = {{"mac", to_string(mapping.mac)}, {"message", "MappingAnnounce"}};
     audit_.write(event);
-    reply(*client, request, false, status.error().text);
+    reply(*client, request, false, reason, retry_after);
+}
+
+// Who has the MAC address instead, as far as is known here; empty: nobody.
+std::string Service::holder(const PutMapping& mapping) const
+{
+    const Vn* vn = store_->find(mapping.vni);
+    auto known = vn ? vn->mappings.find(mapping.mac) : std::map<base::MacAddress, Mapping>::const_iterator{};
+    return !vn || known == vn->mappings.end() || known->second.nve == mapping.nve ? "" : known->second.nve;
 }
 
 void Service::on_register(Client& client, const Envelope& message)

@@ -25,8 +25,8 @@ static struct ovsdb_idl *idl;
 static unsigned int seen_seqno;
 static bool loaded;             /* since the connection was made */
 static unsigned int lost_seqno; /* as long as there was none */
-static struct ovsdb_idl_index *vn_by_vni, *nve_by_name, *member_index,
-    *mapping_index;
+static struct ovsdb_idl_index *vn_by_vni, *nve_by_name, *nva_by_instance,
+    *member_index, *mapping_index;
 
 /* The transaction, from store_begin() to its outcome. */
 static struct ovsdb_idl_txn *txn;
@@ -44,6 +44,7 @@ store_open(const char *remotes)
     ovsdb_idl_track_add_all(idl);
     vn_by_vni = ovsdb_idl_index_create1(idl, &nvo3rec_vn_col_vni);
     nve_by_name = ovsdb_idl_index_create1(idl, &nvo3rec_nve_col_name);
+    nva_by_instance = ovsdb_idl_index_create1(idl, &nvo3rec_nva_col_instance);
     member_index = ovsdb_idl_index_create2(idl, &nvo3rec_membership_col_vn,
                                            &nvo3rec_membership_col_nve);
     mapping_index = ovsdb_idl_index_create2(idl, &nvo3rec_mapping_col_vn,
@@ -118,7 +119,15 @@ static bool
 visit_nve(const struct store_visitor *visitor, const struct nvo3rec_nve *row)
 {
     visitor->nve(visitor->aux, &row->header_.uuid, row->name, row->addresses,
-                 row->n_addresses, row->revoked);
+                 row->n_addresses, row->revoked,
+                 row->session ? row->session : "");
+    return true;
+}
+
+static bool
+visit_nva(const struct store_visitor *visitor, const struct nvo3rec_nva *row)
+{
+    visitor->nva(visitor->aux, &row->header_.uuid, row->instance, row->beat);
     return true;
 }
 
@@ -222,6 +231,7 @@ store_visit(const struct store_visitor *visitor)
         visitor->setting(visitor->aux, node->key, node->value);
     }
     VISIT(NVE, nve);
+    VISIT(NVA, nva);
     VISIT(VN, vn);
     VISIT(POLICY, policy);
     VISIT(MEMBERSHIP, membership);
@@ -251,6 +261,17 @@ find_nve(const char *name)
     const struct nvo3rec_nve *nve = nvo3rec_nve_index_find(nve_by_name, key);
     nvo3rec_nve_index_destroy_row(key);
     return nve;
+}
+
+static const struct nvo3rec_nva *
+find_nva(const char *instance)
+{
+    struct nvo3rec_nva *key = nvo3rec_nva_index_init_row(nva_by_instance);
+    nvo3rec_nva_index_set_instance(key, instance);
+    const struct nvo3rec_nva *nva
+        = nvo3rec_nva_index_find(nva_by_instance, key);
+    nvo3rec_nva_index_destroy_row(key);
+    return nva;
 }
 
 static const struct nvo3rec_mapping *
@@ -318,6 +339,7 @@ store_begin(void)
 int
 store_put_mapping(uint32_t vni, const char *nve_name, const char *mac,
                   const char *const *addresses, size_t n_addresses,
+                  const char *from, const char *from_session,
                   const char **holder)
 {
     const struct nvo3rec_vn *vn = find_vn(vni);
@@ -326,8 +348,13 @@ store_put_mapping(uint32_t vni, const char *nve_name, const char *mac,
         return ENOENT;
     }
     const struct nvo3rec_mapping *mapping = find_mapping(vn, mac);
-    if (mapping && mapping->nve != nve) {
-        *holder = mapping->nve ? mapping->nve->name : "";
+    const struct nvo3rec_nve *other
+        = mapping && mapping->nve != nve ? mapping->nve : NULL;
+    if (mapping && mapping->nve != nve
+        && !(other && from && !strcmp(other->name, from)
+             && !strcmp(other->session ? other->session : "",
+                        from_session))) {
+        *holder = other ? other->name : "";
         return EEXIST;
     }
     int error = verify_member(vn, nve);
@@ -336,6 +363,9 @@ store_put_mapping(uint32_t vni, const char *nve_name, const char *mac,
     }
     if (mapping) {
         nvo3rec_mapping_verify_nve(mapping);
+        if (other) {
+            nvo3rec_nve_verify_session(other);  /* it has not come back */
+        }
     } else {
         mapping = nvo3rec_mapping_insert(txn);
         nvo3rec_mapping_set_vn(mapping, vn);
@@ -357,6 +387,53 @@ store_drop_mapping(uint32_t vni, const char *nve, const char *mac)
     }
     nvo3rec_mapping_verify_nve(mapping);
     nvo3rec_mapping_delete(mapping);
+    return 0;
+}
+
+int
+store_put_session(const char *nve_name, const char *instance)
+{
+    const struct nvo3rec_nve *nve = find_nve(nve_name);
+    if (!nve) {
+        return ENOENT;
+    }
+    nvo3rec_nve_set_session(nve, instance);
+    return 0;
+}
+
+int
+store_end_session(const char *nve_name, const char *instance)
+{
+    const struct nvo3rec_nve *nve = find_nve(nve_name);
+    if (!nve || !nve->session || strcmp(nve->session, instance)) {
+        return ENOENT;
+    }
+    nvo3rec_nve_verify_session(nve);
+    nvo3rec_nve_set_session(nve, NULL);
+    return 0;
+}
+
+int
+store_beat(const char *instance)
+{
+    const struct nvo3rec_nva *nva = find_nva(instance);
+    if (!nva) {
+        nva = nvo3rec_nva_insert(txn);
+        nvo3rec_nva_set_instance(nva, instance);
+    }
+    nvo3rec_nva_set_beat(nva, nva->beat + 1);
+    return 0;
+}
+
+int
+store_drop_nva(const char *instance)
+{
+    const struct nvo3rec_nva *nva = find_nva(instance);
+    if (!nva) {
+        return ENOENT;
+    }
+    nvo3rec_nva_verify_beat(nva);
+    nvo3rec_nva_delete(nva);
     return 0;
 }
 

@@ -43,7 +43,9 @@ struct store_visitor {
     void (*gone)(void *aux, const void *id);
     void (*setting)(void *aux, const char *key, const char *value);
     void (*nve)(void *aux, const void *id, const char *name, char **addresses,
-                size_t n_addresses, bool revoked);
+                size_t n_addresses, bool revoked, const char *session);
+    void (*nva)(void *aux, const void *id, const char *instance,
+                int64_t beat);
     void (*vn)(void *aux, const void *id, const char *name, uint32_t vni, const char *encap,
                const char *cipher);
     void (*policy)(void *aux, const void *id, const char *text,
@@ -72,10 +74,20 @@ bool store_begin(void);         /* false: not connected, or too early */
  * group or NVE), EPERM (the NVE is not a member, or revoked), EEXIST (the MAC
  * is another NVE's; '*holder' is its name, valid until store_commit()), ESTALE
  * (the group is not in that epoch any more). */
+/* 'from': the NVE, if not NULL, that it may be taken from, provided its session
+ * is still that one ("": none). */
 int store_put_mapping(uint32_t vni, const char *nve, const char *mac,
                       const char *const *addresses, size_t n_addresses,
+                      const char *from, const char *from_session,
                       const char **holder);
 int store_drop_mapping(uint32_t vni, const char *nve, const char *mac);
+/* An NVE has a session with the NVA process 'instance'; or, of store_end_session(),
+ * no longer, if the store still says so. */
+int store_put_session(const char *nve, const char *instance);
+int store_end_session(const char *nve, const char *instance);
+/* The NVA process lives; is no more. */
+int store_beat(const char *instance);
+int store_drop_nva(const char *instance);
 int store_start_epoch(uint32_t vni, const char *group, uint32_t epoch_now,
                       int64_t epoch, const char *nonce, int64_t started,
                       const char *const *told, size_t n_told);

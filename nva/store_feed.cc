@@ -43,9 +43,9 @@ public:
         visitor.all = [](void* aux) { of(aux).clear(); };
         visitor.gone = [](void* aux, const void* id) { of(aux).erase(row_id(id)); };
         visitor.setting = [](void* aux, const char* key, const char* value) { static_cast<Reader*>(aux)->settings_[key] = value; };
-        visitor.nve = [](void* aux, const void* id, const char* name, char** addresses, size_t n, bool revoked) {
-            of(aux).put(row_id(id), raw::Nve{name, strings(addresses, n), revoked});
-        };
+        visitor.nve = [](void* aux, const void* id, const char* name, char** addresses, size_t n, bool revoked,
+                         const char* session) { of(aux).put(row_id(id), raw::Nve{name, strings(addresses, n), revoked, session}); };
+        visitor.nva = [](void* aux, const void* id, const char* instance, int64_t beat) { of(aux).put(row_id(id), raw::Nva{instance, beat}); };
         visitor.vn = [](void* aux, const void* id, const char* name, uint32_t vni, const char* encap, const char* cipher) {
             of(aux).put(row_id(id), raw::Vn{name, vni, encap, cipher});
         };
@@ -92,9 +92,15 @@ struct Apply {
         for (const base::IpAddress& address : c.addresses) {
             texts.push_back(address.to_string());
         }
-        return store_put_mapping(c.vni.value, c.nve.c_str(), to_string(c.mac).c_str(), pointers(texts).data(), texts.size(), &holder);
+        return store_put_mapping(c.vni.value, c.nve.c_str(), to_string(c.mac).c_str(), pointers(texts).data(), texts.size(),
+                                 c.from.empty() ? nullptr : c.from.c_str(), c.from_session.c_str(), &holder);
     }
     int operator()(const DropMapping& c) { return store_drop_mapping(c.vni.value, c.nve.c_str(), c.mac.c_str()); }
+    int operator()(const PutSession& c)
+    {
+        return c.ends ? store_end_session(c.nve.c_str(), c.instance.c_str()) : store_put_session(c.nve.c_str(), c.instance.c_str());
+    }
+    int operator()(const NvaBeat& c) { return c.dead ? store_drop_nva(c.instance.c_str()) : store_beat(c.instance.c_str()); }
     int operator()(const StartEpoch& c)
     {
         return store_start_epoch(c.vni.value, c.group.to_string().c_str(), c.epoch_now, c.epoch, base::to_hex(c.nonce).c_str(), c.started,

@@ -40,6 +40,7 @@ Settings parse_settings(const std::map<std::string, std::string>& other_config, 
         {"control-burst", &Settings::control_burst, 16, 1000000},
         {"max-mappings-per-nve", &Settings::max_mappings_per_nve, 1, 1000000},
         {"max-mappings-per-vn", &Settings::max_mappings_per_vn, 1, 1000000},
+        {"takeover-seconds", &Settings::takeover_seconds, 0, 86400},
         {"group-rekey-seconds", &Settings::group_rekey_seconds, 2, 86400},
         {"group-activation-ms", &Settings::group_activation_ms, 0, 60000},
         {"group-removal-ms", &Settings::group_removal_ms, 0, 600000},
@@ -144,9 +145,9 @@ void StoreModel::clear()
     networks_.clear();
     network_of_.clear();
     nves_.clear();
-    nves_changed_ = true;
+    nvas_.clear();
     policies_.clear();
-    policy_changed_ = names_changed_ = true;
+    nves_changed_ = sessions_changed_ = policy_changed_ = names_changed_ = true;
 }
 
 void StoreModel::set_settings(const std::map<std::string, std::string>& other_config)
@@ -157,8 +158,13 @@ void StoreModel::set_settings(const std::map<std::string, std::string>& other_co
 
 void StoreModel::put(const RowId& id, raw::Nve row)
 {
-    nves_[id] = std::move(row);
-    nves_changed_ = true;
+    raw::Nve& before = nves_[id];
+    sessions_changed_ |= before.session != row.session || before.name != row.name;
+    // Sessions come and go: no network is another for that.
+    std::string session = std::exchange(row.session, before.session);
+    nves_changed_ |= before != row;
+    before = std::move(row);
+    before.session = std::move(session);
 }
 
 void StoreModel::put(const RowId& id, raw::Policy row)
@@ -170,10 +176,10 @@ void StoreModel::put(const RowId& id, raw::Policy row)
 void StoreModel::erase(const RowId& id)
 {
     if (nves_.erase(id) > 0) {
-        nves_changed_ = true;
+        nves_changed_ = sessions_changed_ = true;
     } else if (policies_.erase(id) > 0) {
         policy_changed_ = true;
-    } else {
+    } else if (nvas_.erase(id) == 0) {
         forget(id);
     }
 }
@@ -222,6 +228,18 @@ void StoreModel::build_nves()
     }
     built_nves_ = std::move(now);
     nves_changed_ = false;
+}
+
+void StoreModel::build_sessions()
+{
+    auto now = std::make_shared<StoreView::Sessions>();
+    for (const auto& [id, row] : nves_) {
+        if (!row.session.empty()) {
+            now->emplace(row.name, row.session);
+        }
+    }
+    built_sessions_ = std::move(now);
+    sessions_changed_ = false;
 }
 
 void StoreModel::build_network(uint32_t vni)
@@ -285,6 +303,9 @@ std::shared_ptr<const StoreView> StoreModel::view()
     if (nves_changed_) {
         build_nves();
     }
+    if (sessions_changed_) {
+        build_sessions();
+    }
     for (uint32_t vni : std::exchange(changed_, {})) {
         if (networks_.contains(vni)) {
             build_network(vni);
@@ -298,6 +319,10 @@ std::shared_ptr<const StoreView> StoreModel::view()
     auto view = std::make_shared<StoreView>();
     view->settings = settings_;
     view->nves = built_nves_;
+    view->sessions = built_sessions_;
+    for (const auto& [id, row] : nvas_) {
+        view->nvas.emplace(row.instance, row.beat);
+    }
     view->problems = settings_problems_;
     view->problems.insert(view->problems.end(), nves_problems_.begin(), nves_problems_.end());
     view->policy = policy_.policy();

@@ -36,6 +36,7 @@ public:
         put_of(id, row.vni, &Network::vns, std::move(row));
         names_changed_ = true;
     }
+    void put(const RowId& id, raw::Nva row) { nvas_[id] = std::move(row); }
     void put(const RowId& id, raw::Member row) { put_of(id, row.vni, &Network::members, std::move(row)); }
     void put(const RowId& id, raw::Mapping row) { put_of(id, row.vni, &Network::mappings, std::move(row)); }
     void put(const RowId& id, raw::Group row) { put_of(id, row.vni, &Network::groups, std::move(row)); }
@@ -66,23 +67,26 @@ private:
     void forget(const RowId&);
     void build_settings();
     void build_nves();
+    void build_sessions();
     void build_network(uint32_t vni);
     void build_policy();
 
     std::map<std::string, std::string> other_config_;
     Rows<raw::Nve> nves_;
     Rows<raw::Policy> policies_;                // at most one, says the schema
+    Rows<raw::Nva> nvas_;
     std::map<uint32_t, Network> networks_;
-    std::map<RowId, uint32_t> network_of_;      // of all rows but NVEs
+    std::map<RowId, uint32_t> network_of_;      // of all rows but NVEs, NVAs and policies
 
     // What of them is not in what was built yet.
-    bool settings_changed_ = true, nves_changed_ = true, policy_changed_ = true, names_changed_ = true;
+    bool settings_changed_ = true, nves_changed_ = true, sessions_changed_ = true, policy_changed_ = true, names_changed_ = true;
     std::set<uint32_t> changed_;
 
     // What the views are made of.
     Settings settings_;
     std::vector<std::string> settings_problems_, nves_problems_;
     std::shared_ptr<const StoreView::Nves> built_nves_ = std::make_shared<const StoreView::Nves>();
+    std::shared_ptr<const StoreView::Sessions> built_sessions_;
     std::map<uint32_t, Built> built_;
     PolicyModel policy_;
 };

@@ -26,6 +26,21 @@ struct PutMapping {
     std::string nve;
     base::MacAddress mac;
     std::vector<base::IpAddress> addresses;
+    // The NVE, if any, that it may be taken from, as long as its session is still that one
+    // (StoreView::session_of()).
+    std::string from, from_session;
+};
+
+// An NVE has a session with this process of an NVA ('instance'); 'ends': no longer.
+struct PutSession {
+    std::string nve, instance;
+    bool ends = false;
+};
+
+// The process lives; 'dead': its row goes.
+struct NvaBeat {
+    std::string instance;
+    bool dead = false;
 };
 
 struct DropMapping {
@@ -60,7 +75,7 @@ struct PutSender {
     base::Spi spi;
 };
 
-using StoreChange = std::variant<PutMapping, DropMapping, StartEpoch, AddTold, PutSender>;
+using StoreChange = std::variant<PutMapping, DropMapping, PutSession, NvaBeat, StartEpoch, AddTold, PutSender>;
 
 // Whatever a MappingAnnounce says of 'migration': with nothing to prove the move, the flag
 // would let any member have any interface's packets.

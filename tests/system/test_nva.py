@@ -99,6 +99,66 @@ def test_mappings_spread_to_members_and_only_their_owner_changes_them(store, nva
         assert MAC1 not in str(hv3.directory.networks)
 
 
+def tries(thief, owner, seconds):
+    """The thief announces MAC1 for so long, while its owner, if there is one, says that it lives; (accepted, reason) of the last try."""
+    begin, answer = time.monotonic(), None
+    while time.monotonic() < begin + seconds:
+        answer = thief.announce(RED, MAC1)
+        if answer[0]:
+            break
+        if owner:
+            assert owner.announce(RED, MAC1) == (True, "")
+        time.sleep(0.1)     # an attacker who keeps to his rate
+    return answer
+
+
+@pytest.mark.requirement(4)
+def test_who_lives_keeps_its_mappings(store, nva):
+    """However long another member tries: not while the holder is there, nor when its agent is restarted; only when it has been away for takeover-seconds."""
+    store.ctl("set", "NVO3_Global", ".", "other_config:takeover-seconds=2")
+    with connect(store, nva, "hv2") as hv2:
+        with connect(store, nva, "hv1") as hv1:
+            assert hv1.announce(RED, MAC1)[0]
+            accepted, reason = tries(hv2, hv1, 4)
+            assert not accepted and "held by 'hv1': withdraw it there first" in reason
+        for _ in range(3):      # each time for less than two seconds
+            accepted, reason = tries(hv2, None, 1)
+            assert not accepted and "which is away" in reason, reason
+            with connect(store, nva, "hv1") as hv1:
+                assert not tries(hv2, hv1, 0.5)[0]
+        left = time.monotonic()
+        assert tries(hv2, None, 10)[0]
+        assert time.monotonic() - left > 1.9
+        assert store.ctl("mapping-list", "red") == f"red {MAC1} at hv2\n"
+        assert f"takes over {MAC1} from 'hv1'" in audit(store)
+        with connect(store, nva, "hv1") as hv1:
+            accepted, reason = tries(hv1, hv2, 3)
+            assert not accepted and "held by 'hv2'" in reason
+    # Not where the operator does not want it.
+    store.ctl("set", "NVO3_Global", ".", "other_config:takeover-seconds=0")
+    with connect(store, nva, "hv1") as hv1:
+        assert not tries(hv1, None, 3)[0]
+
+
+@pytest.mark.requirement(4)
+def test_take_over_with_two_nvas(store, nva):
+    """A session with another NVA counts as one, as long as that NVA lives, and for 20 s more; what a restarted NVA has not seen, it does not know."""
+    store.ctl("set", "NVO3_Global", ".", "other_config:takeover-seconds=2")
+    other = store.start_nva("nva2")
+    with connect(store, nva, "hv2") as hv2:
+        hv1 = connect(store, other, "hv1")
+        assert hv1.announce(RED, MAC1)[0]
+        hv2.until(lambda: MAC1 in hv2.directory.networks[RED]["mappings"])
+        accepted, reason = tries(hv2, hv1, 4)
+        assert not accepted and "withdraw it there first" in reason
+        # Both die at once: nobody is left to say that hv1 is gone.
+        store.stop("nva2")
+        left = time.monotonic()
+        assert not tries(hv2, None, 10)[0]
+        assert tries(hv2, None, 30)[0]
+        assert time.monotonic() - left > 15
+
+
 def test_limits_of_mappings(store, nva):
     store.ctl("set", "NVO3_Global", ".", "other_config:max-mappings-per-nve=2")
     with connect(store, nva, "hv1") as hv1:

@@ -120,11 +120,12 @@ public:
         message.mutable_directory_ready();
         send(std::move(message));
     }
-    void answer(const Envelope& to, bool accepted, const std::string& reason = "")
+    void answer(const Envelope& to, bool accepted, const std::string& reason = "", uint32_t retry_after_ms = 0)
     {
         Envelope message;
         message.set_in_reply_to(to.request_id());
         message.mutable_mapping_result()->set_accepted(accepted);
+        message.mutable_mapping_result()->set_retry_after_ms(retry_after_ms);
         message.mutable_mapping_result()->set_reason(reason);
         send(std::move(message));
     }
@@ -369,7 +370,8 @@ TEST_F(NvaClientTest, FailsOverToTheNextAndStaysThere)
     ASSERT_TRUE(run_until([&] { return vn(6) && !vn(5); }));
     // The first is back: nothing changes while the present one works.
     nva_ = std::make_unique<FakeNva>(io_, context(nva1_, ca_), 103, first.port);
-    const auto end = std::chrono::steady_clock::now() + 300ms;
+    // Longer than a connector waits that was not stopped.
+    const auto end = std::chrono::steady_clock::now() + 2500ms;
     run_until([&] { return std::chrono::steady_clock::now() > end; });
     EXPECT_EQ(nva_->connections, 0u);
     EXPECT_TRUE(other_->open());
@@ -666,6 +668,38 @@ TEST_F(NvaClientTest, RefusedInterface)
     EXPECT_EQ(client_->tsis()[0].state, "announced");
     nva_->map(5, 3, 1, "hv2");
     ASSERT_TRUE(run_until([&] { return client_->tsis()[0].state == "elsewhere"; }));
+}
+
+TEST_F(NvaClientTest, RefusedInterfaceIsAskedForAgain)
+{
+    tsis_ = {tsi(1)};
+    begin();
+    nva_->update(5, 0, 1);
+    nva_->ready();
+    ASSERT_TRUE(run_until([&] { return nva_->announced().size() == 1 && client_->directory().snapshot()->complete; }));
+    EXPECT_TRUE(client_->answers().empty());
+    const Announcer::Key key{base::Vni(5), tsis_[0].mac};
+    // The holder is away, and for so long: not sooner, and not later than by a little.
+    auto asked = std::chrono::steady_clock::now();
+    nva_->answer(nva_->last_announce(), false, "hv2 is away", 1200);
+    ASSERT_TRUE(run_until([&] { return client_->answers().contains(key); }));
+    EXPECT_TRUE(client_->answers().at(key).for_now);
+    ASSERT_TRUE(run_until([&] { return nva_->announced().size() == 2; }));
+    EXPECT_GE(std::chrono::steady_clock::now() - asked, 1200ms);
+    EXPECT_LT(std::chrono::steady_clock::now() - asked, 2000ms);
+    EXPECT_TRUE(client_->answers().empty()) << "it is being asked";
+    // Nothing is known of the holder: later by and by, beginning with what its death takes to show.
+    asked = std::chrono::steady_clock::now();
+    nva_->answer(nva_->last_announce(), false, "the MAC is at hv2");
+    ASSERT_TRUE(run_until([&] { return client_->answers().contains(key); }));
+    EXPECT_FALSE(client_->answers().at(key).for_now);
+    EXPECT_EQ(client_->answers().at(key).reason, "the MAC is at hv2");
+    ASSERT_TRUE(run_until([&] { return nva_->announced().size() == 3; }));
+    EXPECT_GE(std::chrono::steady_clock::now() - asked, 2s);
+    EXPECT_LT(std::chrono::steady_clock::now() - asked, 8s);
+    nva_->answer(nva_->last_announce(), true);
+    ASSERT_TRUE(run_until([&] { return client_->answers().contains(key); }));
+    EXPECT_EQ(client_->answers().at(key).reason, "");
 }
 
 TEST_F(NvaClientTest, NetworkThatGoesNeedsNoWithdrawal)

@@ -136,7 +136,7 @@ TEST_F(DirectoryTest, ChangesOfOthersNetworksAreNoStep)
 {
     auto subscriber = subscribed("hv1");
     raw.mappings.push_back({kBlue, "52:54:00:00:00:01", {}, "hv2"});
-    raw.nves.push_back({"hv4", {"10.0.0.4"}, false});
+    raw.nves.push_back({"hv4", {"10.0.0.4"}, false, ""});
     apply();
     EXPECT_TRUE(directory.next(subscriber).empty());
 }

@@ -31,6 +31,7 @@ std::shared_ptr<const nva::StoreView> view_of(const Rows& rows, nva::StoreModel*
     put(5, rows.groups);
     put(6, rows.senders);
     put(7, rows.policies);
+    put(8, rows.nvas);
     return model->view();
 }
 
@@ -38,7 +39,7 @@ Rows small_store()
 {
     Rows raw;
     for (const char* n : {"1", "2", "3"}) {
-        raw.nves.push_back({std::string("hv") + n, {std::string("10.0.0.") + n}, false});
+        raw.nves.push_back({std::string("hv") + n, {std::string("10.0.0.") + n}, false, ""});
     }
     raw.vns = {{"red", kRed, "geneve", "aes128gcm"}, {"blue", kBlue, "vxlan", "aes256gcm"}};
     raw.members = {{kRed, "hv1"}, {kRed, "hv2"}, {kBlue, "hv2"}, {kBlue, "hv3"}};
@@ -77,6 +78,12 @@ bool FakeStore::is_member(base::Vni vni, const std::string& nve) const
            std::ranges::any_of(rows.nves, [&](const auto& row) { return row.name == nve && !row.revoked; });
 }
 
+std::string FakeStore::session(const std::string& nve) const
+{
+    auto it = std::ranges::find(rows.nves, nve, &nva::raw::Nve::name);
+    return it == rows.nves.end() ? "" : it->session;
+}
+
 nva::raw::Group* FakeStore::group(base::Vni vni, const base::IpAddress& address)
 {
     auto it = std::ranges::find_if(rows.groups, [&](const auto& row) { return row.vni == vni.value && row.address == address.to_string(); });
@@ -87,7 +94,7 @@ base::Status FakeStore::make(const nva::StoreChange& change)
 {
     if (const auto* put = std::get_if<nva::PutMapping>(&change)) {
         auto it = std::ranges::find_if(rows.mappings, [&](const auto& row) { return row.vni == put->vni.value && row.mac == to_string(put->mac); });
-        if (it != rows.mappings.end() && it->nve != put->nve) {
+        if (it != rows.mappings.end() && it->nve != put->nve && !(it->nve == put->from && session(put->from) == put->from_session)) {
             return base::Error{EEXIST, nva::mac_is_held_by(it->nve)};
         }
         if (!is_member(put->vni, put->nve)) {
@@ -104,6 +111,21 @@ base::Status FakeStore::make(const nva::StoreChange& change)
     } else if (const auto* drop = std::get_if<nva::DropMapping>(&change)) {
         if (std::erase_if(rows.mappings, [&](const auto& row) { return row.vni == drop->vni.value && row.mac == drop->mac && row.nve == drop->nve; }) == 0) {
             return base::Error{ENOENT, "no such row"};
+        }
+    } else if (const auto* session = std::get_if<nva::PutSession>(&change)) {
+        for (auto& row : rows.nves) {
+            if (row.name == session->nve && (!session->ends || row.session == session->instance)) {
+                row.session = session->ends ? "" : session->instance;
+            }
+        }
+    } else if (const auto* beat = std::get_if<nva::NvaBeat>(&change)) {
+        auto it = std::ranges::find(rows.nvas, beat->instance, &nva::raw::Nva::instance);
+        if (beat->dead) {
+            std::erase_if(rows.nvas, [&](const auto& row) { return row.instance == beat->instance; });
+        } else if (it == rows.nvas.end()) {
+            rows.nvas.push_back({beat->instance, 1});
+        } else {
+            it->beat++;
         }
     } else if (const auto* start = std::get_if<nva::StartEpoch>(&change)) {
         nva::raw::Group* row = group(start->vni, start->group);

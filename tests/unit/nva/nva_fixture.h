@@ -41,6 +41,7 @@ struct Rows {
     std::vector<nva::raw::Group> groups;
     std::vector<nva::raw::Sender> senders;
     std::vector<nva::raw::Policy> policies;
+    std::vector<nva::raw::Nva> nvas;
 };
 
 // Tells all rows anew.
@@ -79,6 +80,7 @@ public:
 
 private:
     base::Status make(const nva::StoreChange&);
+    std::string session(const std::string& nve) const;
     bool is_member(base::Vni, const std::string& nve) const;
     nva::raw::Group* group(base::Vni, const base::IpAddress&);
 

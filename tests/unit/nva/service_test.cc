@@ -358,6 +358,96 @@ TEST_F(ServiceTest, Announcements)
     EXPECT_EQ(view.sessions[0].mappings.refused + view.sessions[1].mappings.refused, refused);
 }
 
+TEST_F(ServiceTest, WhatAnNveHeldThatIsAwayMayBeTakenOver)
+{
+    store.rows.other_config["takeover-seconds"] = "1";
+    apply();
+    Nve& hv2 = ready("hv2");
+    auto refused = [&](const char* words) {
+        hv2.announce(kRed, 1);
+        auto answer = result(hv2);
+        EXPECT_NE(answer.reason().find(words), std::string::npos) << answer.reason();
+        return answer;
+    };
+    auto holder = [&] { return store.rows.mappings.at(0).nve; };
+    {
+        Nve& hv1 = ready("hv1");
+        hv1.announce(kRed, 1);
+        ASSERT_TRUE(result(hv1).accepted());
+        ASSERT_TRUE(run_until([&] { return !store.rows.nves[0].session.empty(); })) << "the store knows of the session";
+        const auto since = std::chrono::steady_clock::now();
+        run_until([&] { return std::chrono::steady_clock::now() - since > 1500ms; });
+        EXPECT_EQ(refused("withdraw it there first").retry_after_ms(), 0u) << "whoever is there keeps it";
+        hv1.session->abandon(control::proto::CLOSE_SHUTDOWN, "its host dies");
+    }
+    ASSERT_TRUE(run_until([&] { return store.rows.nves[0].session.empty(); }));
+    auto answer = refused("which is away");
+    EXPECT_GE(answer.retry_after_ms(), 1u);
+    EXPECT_LE(answer.retry_after_ms(), 1000u);
+    // It was away for a moment only: all begins anew.
+    Nve& again = ready("hv1");
+    ASSERT_TRUE(run_until([&] { return !store.rows.nves[0].session.empty(); }));
+    EXPECT_EQ(refused("withdraw it there first").retry_after_ms(), 0u);
+    const auto left = std::chrono::steady_clock::now();
+    again.session->abandon(control::proto::CLOSE_SHUTDOWN, "its host dies");
+    ASSERT_TRUE(run_until([&] {
+        hv2.announce(kRed, 1);
+        return result(hv2).accepted();
+    }));
+    EXPECT_GE(std::chrono::steady_clock::now() - left, 1s);
+    EXPECT_EQ(holder(), "hv2");
+    EXPECT_TRUE(audited("takes over 52:54:00:00:00:01 from 'hv1'"));
+    // And it does not get it back from who is there.
+    Nve& back = ready("hv1");
+    back.announce(kRed, 1);
+    EXPECT_FALSE(result(back).accepted());
+    EXPECT_EQ(holder(), "hv2");
+}
+
+TEST_F(ServiceTest, WhatCannotBeTakenOver)
+{
+    store.rows.other_config["takeover-seconds"] = "1";
+    store.rows.other_config["max-mappings-per-nve"] = "1";
+    store.rows.mappings = {{kRed, "52:54:00:00:00:01", {}, "hv1"}, {kRed, "52:54:00:00:00:02", {}, "hv1"}, {kBlue, "52:54:00:00:00:01", {}, "hv3"}};
+    apply();
+    Nve& hv1 = ready("hv1");
+    Nve& hv2 = ready("hv2");
+    hv1.session->abandon(control::proto::CLOSE_SHUTDOWN, "its host dies");
+    ASSERT_TRUE(run_until([&] {
+        hv2.announce(kRed, 1);
+        return result(hv2).accepted();
+    }));
+    hv2.announce(kRed, 2);
+    EXPECT_NE(result(hv2).reason().find("max-mappings-per-nve=1"), std::string::npos) << "a limit holds for what is taken, too";
+    hv2.announce(kRed, 2, true);
+    EXPECT_TRUE(result(hv2).accepted());
+    EXPECT_EQ(store.rows.mappings.at(1).nve, "hv1") << "another's is not withdrawn";
+    // By an NVE that does not serve the network, and where the operator does not want it.
+    ready("hv1").announce(kBlue, 1);
+    EXPECT_FALSE(result(*nves.back()).accepted());
+    store.rows.other_config["takeover-seconds"] = "0";
+    apply();
+    hv2.announce(kBlue, 1);
+    auto answer = result(hv2);
+    EXPECT_NE(answer.reason().find("held by 'hv3'"), std::string::npos);
+    EXPECT_EQ(answer.retry_after_ms(), 0u);
+}
+
+TEST_F(ServiceTest, SaysThatItLives)
+{
+    ASSERT_TRUE(run_until([&] { return store.rows.nvas.size() == 1; }));
+    const std::string self = store.rows.nvas[0].instance;
+    EXPECT_EQ(self.size(), 16u);
+    ready("hv2");
+    ASSERT_TRUE(run_until([&] { return store.rows.nves[1].session == self; }));
+    // Another NVA's, which is not ours to change.
+    store.rows.nves[2].session = "another";
+    apply();
+    nves.back()->session->abandon(control::proto::CLOSE_SHUTDOWN, "ends");
+    ASSERT_TRUE(run_until([&] { return store.rows.nves[1].session.empty(); }));
+    EXPECT_EQ(store.rows.nves[2].session, "another");
+}
+
 TEST_F(ServiceTest, AnotherEpochIsForMembersAndWhereThereAreGroups)
 {
     Nve& hv1 = ready("hv1");

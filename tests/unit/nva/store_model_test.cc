@@ -102,7 +102,7 @@ TEST(StoreModel, ByDifferenceAsAfresh)
         };
         uint32_t nve = any(6), vn = any(5);
         switch (any(8)) {
-        case 0: is(1, nve, nva::raw::Nve{name(nve), {"10.0.0." + std::to_string(1 + any(9))}, any(4) == 0}); break;
+        case 0: is(1, nve, nva::raw::Nve{name(nve), {"10.0.0." + std::to_string(1 + any(9))}, any(4) == 0, ""}); break;
         case 1: is(2, vn, nva::raw::Vn{"vn" + std::to_string(vn), 5000 + vn, "geneve", any(9) ? "aes128gcm" : "rot13"}); break;
         case 2: is(3, nve * 8 + vn, nva::raw::Member{5000 + vn, name(nve)}); break;
         case 3: is(5, vn, nva::raw::Group{5000 + vn, "239.1.1.1", 1 + any(3), octets, 0, {name(nve)}}); break;
@@ -156,4 +156,27 @@ TEST(StoreModel, ByDifferenceAsAfresh)
     EXPECT_GT(served - kept, 100u);
     EXPECT_GT(strays, 100u);
     EXPECT_GT(senders, 100u);
+}
+
+TEST(StoreModel, SessionsComeAndGoWithoutAnotherNetwork)
+{
+    nva::StoreModel model;
+    Rows rows = small_store();
+    auto before = view_of(rows, &model);
+    EXPECT_TRUE(before->sessions->empty());
+    nva::StoreModel::RowId id{1, 0, 0};
+    model.put(id, nva::raw::Nve{"hv1", {"10.0.0.1"}, false, "a"});
+    model.put({7, 0, 0}, nva::raw::Nva{"a", 3});
+    auto view = model.view();
+    EXPECT_EQ(view->session_of("hv1"), "a");
+    EXPECT_EQ(view->session_of("hv2"), "");
+    EXPECT_EQ(view->nvas, (std::map<std::string, int64_t>{{"a", 3}}));
+    EXPECT_EQ(view->nves, before->nves) << "the same object";
+    model.put(id, nva::raw::Nve{"hv1", {"10.0.0.9"}, false, "a"});
+    EXPECT_NE(model.view()->nves, before->nves);
+    model.erase({7, 0, 0});
+    model.erase(id);
+    view = model.view();
+    EXPECT_TRUE(view->nvas.empty());
+    EXPECT_TRUE(view->sessions->empty());
 }
