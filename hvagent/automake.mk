@@ -67,6 +67,7 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/split/tsi_table.h \
 	hvagent/split/tsi_wishes.cc \
 	hvagent/split/tsi_wishes.h \
+	hvagent/split/tsi_wishes_view.cc \
 	hvagent/split/vm.h \
 	hvagent/split/wish_list.cc \
 	hvagent/split/wish_list.h \

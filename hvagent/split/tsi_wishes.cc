@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "control/session.h"
+
 namespace nvo3::agent {
 
 using namespace std::chrono_literals;
@@ -20,6 +22,8 @@ constexpr auto kLastRetry = 60s;
 // An NVE that lets a TSI move waits some seconds itself; one that has not answered
 // after this is asked again.
 constexpr auto kAnswerWithin = 20s;
+// Of a report: more than an NVE takes of one hypervisor.
+constexpr size_t kMaxReported = 8192;
 
 std::string octets(base::ByteView bytes)
 {
@@ -195,6 +199,9 @@ void TsiWishes::on_report(const proto::TsiReport& report)
         return;
     }
     for (const auto& tsi : report.tsis()) {
+        if (report_.size() >= kMaxReported) {
+            break;      // no NVE has more of one hypervisor
+        }
         Reported& one = report_[{base::Vni(tsi.vni()), tsi.tsi()}];
         one = {tsi.state(), base::MacAddress::from_bytes(bytes_of(tsi.mac())), {}};
         for (const std::string& address : tsi.addresses()) {
@@ -379,7 +386,8 @@ Envelope TsiWishes::message_for(const Entry& entry, proto::TsiAction action) con
     const bool leaving = action == proto::TSI_DEACTIVATE && entry.wish.run == VmRun::outgoing;
     const bool coming = (action == proto::TSI_ASSOCIATE || action == proto::TSI_ACTIVATE) && entry.arriving;
     request.set_migration(leaving || coming);
-    request.set_vm(entry.wish.vm_name.substr(0, 64));
+    // In ASCII: half a character of UTF-8 would be no message any more.
+    request.set_vm(control::quoted(entry.wish.vm_name).substr(0, 64));
     return message;
 }
 
@@ -393,7 +401,7 @@ std::optional<Envelope> TsiWishes::take(const std::string& what, TimePoint now)
         Envelope message;
         if (network.connected && (network.unfit || !network.wanted)) {
             message.mutable_vn_disconnect()->set_vni(network.connected->vni.value);
-            message.mutable_vn_disconnect()->set_reason(network.unfit ? network.failure.reason : "no interface is in it any more");
+            message.mutable_vn_disconnect()->set_reason(control::quoted(network.unfit ? network.failure.reason : "no interface is in it any more"));
             network.connected.reset();
             network.unfit = network.told = false;
             network.is_news = true;
@@ -566,91 +574,6 @@ std::optional<TsiWishes::Refused> TsiWishes::on_disconnect(const proto::VnDiscon
     }
     forget_gone();
     return refused;
-}
-
-// ---- What is told of it ----
-
-std::vector<ConnectedVn> TsiWishes::networks() const
-{
-    std::map<base::Vni, ConnectedVn> found;
-    for (const auto& [vn, network] : networks_) {
-        if (network.connected && !network.unfit) {
-            found.emplace(network.connected->vni, *network.connected);
-        }
-    }
-    std::vector<ConnectedVn> result;
-    for (auto& [vni, network] : found) {
-        result.push_back(std::move(network));
-    }
-    return result;
-}
-
-bool TsiWishes::has_network(base::Vni vni) const
-{
-    return std::ranges::any_of(networks_, [&](const auto& item) { return item.second.connected && item.second.connected->vni == vni; });
-}
-
-std::string TsiWishes::waiting_for(const Entry& entry) const
-{
-    if (auto it = networks_.find(entry.wish.vn); it != networks_.end() && !it->second.failure.reason.empty()) {
-        return "network " + entry.wish.vn + ": " + it->second.failure.reason;
-    }
-    if (!entry.failure.reason.empty()) {
-        return entry.failure.reason;
-    }
-    if (wanted_state(entry) == proto::TSI_ACTIVE || entry.state == proto::TSI_NONE) {
-        return up_ ? "the NVE has not answered yet" : "no external NVE can be reached";
-    }
-    return std::string("its VM is ") + to_string(entry.wish.run);
-}
-
-std::map<std::string, std::string> TsiWishes::closed_ports() const
-{
-    std::map<std::string, std::string> closed;
-    for (const auto& [key, entry] : entries_) {
-        if (entry.wanted && !entry.wish.port.empty() && !(entry.granted && entry.wish.run == VmRun::running)) {
-            closed[entry.wish.port] = waiting_for(entry);
-        }
-    }
-    return closed;
-}
-
-std::optional<base::Status> TsiWishes::reserved(const std::string& vm) const
-{
-    bool all = true;
-    for (const auto& [key, entry] : entries_) {
-        if (!entry.wanted || entry.wish.vm != vm) {
-            continue;
-        }
-        auto network = networks_.find(entry.wish.vn);
-        if (!entry.failure.reason.empty() || (network != networks_.end() && !network->second.failure.reason.empty())) {
-            return base::Error{EACCES, "interface " + to_string(entry.wish.mac) + " of " + entry.wish.vm_name + ": " + waiting_for(entry)};
-        }
-        all = all && network_of(entry) && entry.state != proto::TSI_NONE && entry.mac == entry.wish.mac;
-    }
-    return all ? std::optional(base::Status{}) : std::nullopt;
-}
-
-std::vector<TsiView> TsiWishes::view() const
-{
-    std::vector<TsiView> views;
-    for (const auto& [key, entry] : entries_) {
-        TsiView view{entry.wish.port, entry.wish.vn, {}, entry.wish.mac, entry.wish.addresses, "waiting", "", entry.wish.id,
-                     entry.wish.vm_name, entry.wanted ? to_string(entry.wish.run) : "gone"};
-        auto network = networks_.find(entry.wish.vn);
-        if (network != networks_.end() && network->second.connected) {
-            view.vni = network->second.connected->vni;
-        }
-        const bool refused = !entry.failure.reason.empty() || (network != networks_.end() && !network->second.failure.reason.empty());
-        if (entry.state == wanted_state(entry) && !refused && entry.state != proto::TSI_NONE) {
-            view.state = entry.state == proto::TSI_ACTIVE ? "active" : "associated";
-        } else {
-            view.state = refused ? "refused" : "waiting";
-            view.reason = waiting_for(entry);
-        }
-        views.push_back(std::move(view));
-    }
-    return views;
 }
 
 }  // namespace nvo3::agent

@@ -7,10 +7,19 @@
 #include <set>
 #include <utility>
 
+#include "control/session.h"
+
 namespace nvo3::agent {
 namespace {
 
-constexpr size_t kMaxId = 64;       // of control.proto
+// Of control.proto.
+constexpr size_t kMaxId = 64, kMaxVn = 255;
+
+// What the NVE would end the session for, with all that others have to tell.
+bool is_id(const std::string& text)
+{
+    return !text.empty() && text.size() <= kMaxId && std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f; });
+}
 
 class Maker {
 public:
@@ -85,8 +94,12 @@ private:
     // Why not; empty: added.
     std::string add(TsiWish wish, uint32_t ofport)
     {
-        if (wish.id.empty() || wish.id.size() > kMaxId) {
-            return "the id of interface " + to_string(wish.mac) + " has " + std::to_string(wish.id.size()) + " octets, 1 to 64 are possible";
+        if (!is_id(wish.id)) {
+            return "the id of interface " + to_string(wish.mac) + " (external_ids:iface-id, else the port's name), '" + control::quoted(wish.id) +
+                   "', cannot be used: 1 to 64 printable ASCII characters without spaces are possible";
+        }
+        if (wish.vn.size() > kMaxVn) {
+            return "the name of the network of interface " + to_string(wish.mac) + " has " + std::to_string(wish.vn.size()) + " octets, at most 255 are possible";
         }
         auto by_mac = macs_.find({wish.vn, wish.mac});
         auto by_id = ids_.find({wish.vn, wish.id});

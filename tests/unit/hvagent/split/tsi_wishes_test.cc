@@ -45,6 +45,14 @@ struct TsiWishesTest : testing::Test {
         return std::string(kActions[request.action()]) + " " + request.tsi() + (request.migration() ? " migration" : "");
     }
 
+    // As the other end reads it, which ends the session for what it cannot read.
+    static std::string wrong_with(const control::Envelope& message)
+    {
+        const std::string octets = message.SerializeAsString();
+        auto read = control::parse_envelope({reinterpret_cast<const uint8_t*>(octets.data()), octets.size()});
+        return read ? "" : read.error().text;
+    }
+
     // One round: all messages that there are to send.
     std::vector<Asked> messages()
     {
@@ -52,6 +60,8 @@ struct TsiWishesTest : testing::Test {
         for (const auto& news : wishes.news(clock.now())) {
             if (auto message = wishes.take(news.what, clock.now())) {
                 log.push_back(text(*message));
+                message->set_request_id(next_id);
+                EXPECT_EQ(wrong_with(*message), "");
                 result.push_back({next_id++, *message});
                 if (!message->has_vn_disconnect()) {
                     wishes.sent(news.what, result.back().id);
@@ -354,6 +364,19 @@ TEST_F(TsiWishesTest, AnotherCipherThanOurs)
     EXPECT_TRUE(wishes.networks().empty());
     EXPECT_NE(wishes.closed_ports().at("port-a").find("other_config:nvo3-nve asks for aes256gcm"), std::string::npos)
         << wishes.closed_ports().at("port-a");
+}
+
+// One odd name must not cost the session of all others.
+TEST_F(TsiWishesTest, NamesThatAreTooLongAreCut)
+{
+    auto odd = wish("a", VmRun::running, std::string(255, 'n'));
+    for (odd.vm_name = "vm-"; odd.vm_name.size() < 200; odd.vm_name += "\xc3\xbc") {
+    }
+    wishes.set_wishes({odd}, true);
+    wishes.session_up(false, *esp::cipher_from_level("high"));
+    EXPECT_EQ(settle().back(), "disconnect 5001") << "with a reason that names the network";
+    wishes.session_up(false, kCipher);
+    EXPECT_EQ(settle(), (Log{"query", "connect " + std::string(255, 'n'), "associate a", "activate a", "done"}));
 }
 
 TEST_F(TsiWishesTest, OtherMacOrAddresses)

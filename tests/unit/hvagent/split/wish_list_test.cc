@@ -78,8 +78,12 @@ TEST(WishList, WhatCannotBeUsed)
     };
     const Row rows[] = {
         {"address", {{"id1", kMac1, "blue", "192.0.2.300"}}, "192.0.2.300 is not the IP address"},
-        {"no id", {{"", kMac1, "blue", ""}}, "has 0 octets"},
-        {"long id", {{std::string(65, 'x'), kMac1, "blue", ""}}, "has 65 octets"},
+        {"no id", {{"", kMac1, "blue", ""}}, "'', cannot be used"},
+        {"long id", {{std::string(65, 'x'), kMac1, "blue", ""}}, "1 to 64 printable ASCII characters"},
+        {"id with a space", {{"my vm", kMac1, "blue", ""}}, "'my vm', cannot be used"},
+        {"id that is not ASCII", {{"b\xc3\xbcro", kMac1, "blue", ""}}, "'b??ro', cannot be used"},
+        {"id of two lines", {{"a\nb", kMac1, "blue", ""}}, "'a?b', cannot be used"},
+        {"long network", {{"id1", kMac1, std::string(256, 'n'), ""}}, "has 256 octets, at most 255"},
         {"same MAC", {{"id1", kMac1, "blue", ""}, {"id2", kMac1, "blue", ""}}, "has the MAC address of one of web"},
         {"same id", {{"id1", kMac1, "blue", ""}, {"id1", kMac2, "blue", ""}}, "has the id of one of web"},
     };
