@@ -50,6 +50,10 @@ public:
     // what is not in it.
     bool is_complete() const;
 
+    // Whether an NVA can be asked, and what it says of interfaces.
+    bool has_nva() const { return client_.is_up() && is_complete(); }
+    std::map<Announcer::Key, Announcer::Answer> answers() const { return client_.answers(); }
+
     // Adds groups to 'reach' and what is told of interfaces.
     void fill(NetworkView&) const;
     void fill(AgentView&) const;

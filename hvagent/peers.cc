@@ -6,6 +6,7 @@
 #include <openssl/rand.h>
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 #include <cstdlib>
 #include <set>
 #include <tuple>
@@ -43,7 +44,7 @@ uint64_t new_instance()
 
 Peers::Peers(boost::asio::io_context& io, Options options, control::AuditLog& audit, const base::Clock& clock)
     : io_(io), options_(std::move(options)), audit_(audit), clock_(clock), instance_(new_instance()),
-      overlay_(*this, [this] { directory_changed(); }, [this] { changed(); }),
+      overlay_(*this, [this] { directory_changed(); }, [this] { overlay_changed(); }),
       hypervisor_(*this, [this] { directory_changed(); }, [this] { changed(); }), nve_side_(*this, [this] { nve_side_changed(); }), poll_timer_(io), publish_timer_(io)
 {
     switch_ = std::make_unique<SaClient>(io_, options_.sa_socket, instance_, *this);
@@ -252,7 +253,29 @@ void Peers::directory_changed()
         return;
     }
     nve_side_.configure(config_, overlay_.directory());
+    tell_nve_side();
     nve_side_changed();
+}
+
+// The NVA's session, groups, or what it says of interfaces: of which it may say much at once.
+void Peers::overlay_changed()
+{
+    changed();
+    if (std::exchange(answers_pending_, true)) {
+        return;
+    }
+    boost::asio::post(io_, [this, alive = alive_] {
+        if (*alive && std::exchange(answers_pending_, false)) {
+            tell_nve_side();
+        }
+    });
+}
+
+void Peers::tell_nve_side()
+{
+    if (!stopping_) {
+        nve_side_.on_nva(overlay_.has_nva(), overlay_.answers());
+    }
 }
 
 // What hypervisors are connected to, or have.
@@ -262,6 +285,7 @@ void Peers::nve_side_changed()
         return;
     }
     overlay_.configure(*config_, nve_side_.tsis());
+    overlay_changed();      // of one that moved here from another hypervisor the NVA has spoken already
     apply_peers();
     all_changed();
 }

@@ -98,6 +98,8 @@ private:
     void directory_changed();
     void publish_networks();
     std::shared_ptr<const DirectoryView> known_directory() const;
+    void overlay_changed();
+    void tell_nve_side();
     void nve_side_changed();
     std::string own_name() const;
     void apply_credentials();
@@ -143,7 +145,7 @@ private:
     std::shared_ptr<const NetworkView> networks_ = std::make_shared<const NetworkView>();   // published
     std::map<uint32_t, AwaitedResult> results_;     // by request
     std::map<std::string, PortState> published_;
-    bool publish_pending_ = false;
+    bool publish_pending_ = false, answers_pending_ = false;
     std::chrono::steady_clock::duration publish_cost_{};    // the last time
     bool stopping_ = false;
     Overlay overlay_;

@@ -41,5 +41,6 @@ EXTRA_DIST += \
 	tests/system/test_sandbox.py \
 	tests/system/test_split_hypervisor.py \
 	tests/system/test_split_nve.py \
+	tests/system/test_split_overlay.py \
 	tests/system/test_stock.py \
 	tests/system/test_traffic.py

@@ -135,6 +135,23 @@ void NveSide::make_directory(std::shared_ptr<const DirectoryView> of_nva)
     directory_ = std::move(made);
 }
 
+void NveSide::on_nva(bool is_up, const std::map<Announcer::Key, Announcer::Answer>& answers)
+{
+    if (hypervisors_.empty()) {
+        return;
+    }
+    table_.set_nva(is_up);
+    for (const TsiClaim& claim : table_.claims()) {
+        auto answer = answers.find({claim.vni, claim.mac});
+        if (claim.state == proto::TSI_ACTIVE && answer != answers.end()) {
+            // What may be had soon is not refused: it waits for that without packets.
+            const bool refused = !answer->second.reason.empty() && !answer->second.for_now;
+            table_.nva_says(claim.vni, claim.mac, refused ? std::optional("the NVA: " + answer->second.reason) : std::nullopt);
+        }
+    }
+    pump();
+}
+
 void NveSide::apply_local()
 {
     TsiTable::LocalMacs macs;

@@ -23,6 +23,7 @@
 
 #include "control/rate_limiter.h"
 #include "control/session.h"
+#include "hvagent/announcer.h"
 #include "hvagent/config.h"
 #include "hvagent/directory.h"
 #include "hvagent/network_view.h"
@@ -44,6 +45,8 @@ public:
 
     // 'directory' is the NVA's; without an NVA the networks are those of the ports.
     void configure(std::shared_ptr<const Config>, std::shared_ptr<const DirectoryView> directory);
+    // Whether an NVA can be asked now, and what it says of interfaces of this host.
+    void on_nva(bool is_up, const std::map<Announcer::Key, Announcer::Answer>&);
     // Certificates or revocation lists are others, time has passed.
     void check_sessions();
     void poll();

@@ -159,6 +159,10 @@ void TsiTable::request(const std::string& hypervisor, uint64_t request_id, const
         waiting_.push_back({hypervisor, request_id, asked, now + kGiveWay});
         return;
     }
+    if (asked.action == proto::TSI_ACTIVATE && refusal->empty() && waits_for_nva(hypervisor, asked)) {
+        waiting_.push_back({hypervisor, request_id, asked, now + kNvaAnswers, true});
+        return settle();
+    }
     answer(hypervisor, request_id, asked, *refusal);
     settle();
 }
@@ -310,10 +314,69 @@ std::string TsiTable::disassociate(const std::string& hypervisor, const TsiAsked
     return wrong;
 }
 
+bool TsiTable::waits_for_nva(const std::string& hypervisor, const TsiAsked& asked)
+{
+    return nva_answers_ && !find(hypervisor, asked)->confirmed;
+}
+
+void TsiTable::set_nva(bool answers)
+{
+    nva_answers_ = answers;
+    for (auto one = waiting_.begin(); one != waiting_.end() && !answers;) {
+        if (one->for_nva) {
+            answer(one->hypervisor, one->request_id, one->asked, "");
+            one = waiting_.erase(one);
+        } else {
+            ++one;
+        }
+    }
+}
+
+void TsiTable::nva_says(base::Vni vni, const base::MacAddress& mac, const std::optional<std::string>& refusal)
+{
+    auto owner = macs_.find({vni, mac});
+    if (owner == macs_.end()) {
+        return;
+    }
+    const Key key{vni, owner->second};
+    auto& claims = tsis_.at(key);
+    auto active = std::ranges::find(claims, proto::TSI_ACTIVE, [](const auto& entry) { return entry.second.state; });
+    if (active == claims.end()) {
+        return;
+    }
+    Claim& claim = active->second;
+    const std::string hypervisor = claim.hypervisor;
+    auto waits = std::ranges::find_if(waiting_, [&](const Waiting& one) {
+        return one.for_nva && one.hypervisor == hypervisor && one.asked.vni == vni && one.asked.tsi == key.tsi;
+    });
+    if (!refusal) {
+        claim.confirmed = true;
+        if (waits != waiting_.end()) {
+            answer(hypervisor, waits->request_id, waits->asked, "");
+            waiting_.erase(waits);
+        }
+    } else if (waits != waiting_.end()) {
+        claim.active.clear();
+        set_state(claim, proto::TSI_ASSOCIATED, *refusal);
+        answer(hypervisor, waits->request_id, waits->asked, *refusal);
+        waiting_.erase(waits);
+    } else {
+        remove(key, hypervisor, *refusal, true);
+    }
+    settle();
+}
+
 void TsiTable::settle()
 {
     for (auto one = waiting_.begin(); one != waiting_.end();) {
-        if (auto refusal = activate(one->hypervisor, one->asked)) {
+        if (one->for_nva) {
+            ++one;
+        } else if (auto refusal = activate(one->hypervisor, one->asked)) {
+            if (refusal->empty() && waits_for_nva(one->hypervisor, one->asked)) {
+                one->for_nva = true;        // in what is left of its time
+                ++one;
+                continue;
+            }
             answer(one->hypervisor, one->request_id, one->asked, *refusal);
             one = waiting_.erase(one);
         } else {
@@ -327,6 +390,7 @@ void TsiTable::settle()
 void TsiTable::set_state(Claim& claim, TsiState state, const std::string& reason)
 {
     TsiState before = std::exchange(claim.state, state);
+    claim.confirmed = claim.confirmed && state == proto::TSI_ACTIVE;
     actions_.changes.push_back({claim, before, reason, false});
 }
 
@@ -373,6 +437,11 @@ void TsiTable::tick(TimePoint now)
     for (auto one = waiting_.begin(); one != waiting_.end();) {
         if (one->until > now) {
             ++one;
+            continue;
+        }
+        if (one->for_nva) {
+            answer(one->hypervisor, one->request_id, one->asked, "");
+            one = waiting_.erase(one);
             continue;
         }
         const Claim* other = holder(one->hypervisor, {one->asked.vni, one->asked.tsi});

@@ -68,6 +68,8 @@ public:
     static constexpr std::chrono::seconds kKeep{60};
     // How long an activation waits for the present holder to give way.
     static constexpr std::chrono::seconds kGiveWay{5};
+    // How long one waits for the NVA's word; then it counts, and that comes later.
+    static constexpr std::chrono::seconds kNvaAnswers{3};
     static constexpr size_t kMaxOfHypervisor = 4096;
 
     struct Answer {
@@ -111,6 +113,12 @@ public:
     using LocalMacs = std::map<std::pair<base::Vni, base::MacAddress>, std::string>;    // to the port
     void set_local(LocalMacs);
 
+    // The NVA says of each active TSI whether it is here: an activation is answered when it has.
+    // 'answers': it can be asked now; without it an activation counts at once.
+    void set_nva(bool answers);
+    // Its word about the TSI that has the MAC and is active; a 'refusal' ends that.
+    void nva_says(base::Vni, const base::MacAddress&, const std::optional<std::string>& refusal);
+
     void tick(TimePoint now);
     std::optional<TimePoint> next_deadline() const;
 
@@ -126,6 +134,7 @@ private:
     };
     struct Claim : TsiClaim {
         bool told = false;                      // in this session
+        bool confirmed = false;                 // since it is active, by the NVA if there is one
         std::optional<TimePoint> expires_at;    // unless it is told (again)
     };
     struct Waiting {
@@ -133,6 +142,7 @@ private:
         uint64_t request_id;
         TsiAsked asked;
         TimePoint until;
+        bool for_nva = false;                   // else for the present holder to give way
     };
     using Claims = std::map<std::string, Claim>;        // by hypervisor
 
@@ -150,6 +160,7 @@ private:
     template <class Which>
     void remove_if(Which which, const std::string& reason, bool tell);
     void answer(const std::string& hypervisor, uint64_t request_id, const TsiAsked&, const std::string& refusal);
+    bool waits_for_nva(const std::string& hypervisor, const TsiAsked&);
     // Whoever waits may have been given way.
     void settle();
 
@@ -159,6 +170,7 @@ private:
     std::set<std::string> up_;
     std::list<Waiting> waiting_;
     LocalMacs local_;
+    bool nva_answers_ = false;
     Actions actions_;
 };
 

@@ -146,6 +146,94 @@ TEST_F(TsiTableTest, Transitions)
     }
 }
 
+// With an NVA an activation is answered when that has spoken (REQ 17).
+TEST_F(TsiTableTest, NvaHasTheLastWord)
+{
+    const base::Vni vni(5001);
+    const std::string refusal = "the NVA: held by 'nve2'";
+    auto activate = [&] {
+        bring(kAssociated);
+        EXPECT_FALSE(request("hv1", {pb::TSI_ACTIVATE})) << "it waits";
+        EXPECT_EQ(state("hv1"), kActive) << "that the NVA is to be asked of";
+    };
+    auto answer = [&] {
+        actions = table.take();
+        return actions.answers.size() == 1 ? std::optional(actions.answers[0]) : std::nullopt;
+    };
+    table.set_nva(true);
+    activate();
+    table.nva_says(vni, kMac, {});
+    ASSERT_TRUE(answer());
+    EXPECT_TRUE(actions.answers[0].accepted);
+    EXPECT_EQ(actions.answers[0].state, kActive);
+    EXPECT_TRUE(accepts("hv1", {pb::TSI_ACTIVATE})) << "once said it holds";
+    // Later it is another's after all: nobody asked, so the hypervisor is told.
+    table.nva_says(vni, kMac, refusal);
+    EXPECT_FALSE(answer());
+    ASSERT_TRUE(change_of("hv1"));
+    EXPECT_TRUE(change_of("hv1")->tell);
+    EXPECT_EQ(change_of("hv1")->reason, refusal);
+    EXPECT_EQ(state("hv1"), kNone);
+    // Refused at once: it stays associated.
+    activate();
+    table.nva_says(vni, kMac, refusal);
+    ASSERT_TRUE(answer());
+    EXPECT_FALSE(actions.answers[0].accepted);
+    EXPECT_EQ(actions.answers[0].reason, refusal);
+    EXPECT_EQ(actions.answers[0].state, kAssociated);
+    EXPECT_FALSE(change_of("hv1")->tell);
+    EXPECT_EQ(state("hv1"), kAssociated);
+    // What is not active is nothing to the NVA, nor is what is not there.
+    table.nva_says(vni, kMac, refusal);
+    table.nva_says(vni, kMac2, refusal);
+    EXPECT_TRUE(table.take().empty());
+    EXPECT_EQ(state("hv1"), kAssociated);
+    // It does not answer, or goes away: the activation counts.
+    activate();
+    now += TsiTable::kNvaAnswers;
+    table.tick(now);
+    ASSERT_TRUE(answer());
+    EXPECT_TRUE(actions.answers[0].accepted);
+    ASSERT_TRUE(accepts("hv1", {pb::TSI_DEACTIVATE}));
+    activate();
+    table.set_nva(false);
+    ASSERT_TRUE(answer());
+    EXPECT_TRUE(actions.answers[0].accepted);
+    ASSERT_TRUE(accepts("hv1", {pb::TSI_DEACTIVATE}));
+    EXPECT_TRUE(accepts("hv1", {pb::TSI_ACTIVATE})) << "without an NVA at once";
+}
+
+TEST_F(TsiTableTest, WhoWaitsForTheNvaMayChangeItsMind)
+{
+    table.set_nva(true);
+    bring(kAssociated);
+    ASSERT_FALSE(request("hv1", {pb::TSI_ACTIVATE}));
+    EXPECT_TRUE(accepts("hv1", {pb::TSI_DEACTIVATE}));
+    ASSERT_EQ(actions.answers.size(), 2u);
+    EXPECT_FALSE(actions.answers[0].accepted) << "the activation";
+    table.nva_says(base::Vni(5001), kMac, {});
+    EXPECT_TRUE(table.take().empty());
+    // Of a hypervisor that goes away nobody waits for the answer.
+    ASSERT_FALSE(request("hv1", {pb::TSI_ACTIVATE}));
+    table.session_down("hv1", now);
+    table.nva_says(base::Vni(5001), kMac, {});
+    actions = table.take();
+    EXPECT_TRUE(actions.answers.empty());
+    EXPECT_EQ(state("hv1"), kActive);
+    // One that moves here is asked of as well, when the former holder has given way.
+    table.session_up("hv1", now);
+    ASSERT_TRUE(accepts("hv1", {pb::TSI_ACTIVATE}));
+    ASSERT_TRUE(accepts("hv2", {pb::TSI_ASSOCIATE, {}, true}));
+    ASSERT_FALSE(request("hv2", {pb::TSI_ACTIVATE, {}, true}));
+    ASSERT_TRUE(request("hv1", {pb::TSI_DEACTIVATE, {}, true})->accepted);
+    EXPECT_EQ(actions.answers.size(), 1u);
+    EXPECT_EQ(state("hv2"), kActive);
+    table.nva_says(base::Vni(5001), kMac, {});
+    actions = table.take();
+    ASSERT_EQ(actions.answers.size(), 1u);
+    EXPECT_TRUE(actions.answers[0].accepted);
+}
+
 TEST_F(TsiTableTest, Addresses)
 {
     struct Row {
