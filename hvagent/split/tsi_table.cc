@@ -55,7 +55,7 @@ void TsiTable::session_up(const std::string& hypervisor, TimePoint now)
     std::erase_if(waiting_, [&](const Waiting& one) { return one.hypervisor == hypervisor; });
     for (auto& [key, claims] : tsis_) {
         if (auto it = claims.find(hypervisor); it != claims.end()) {
-            it->second.away = false;
+            it->second.away = it->second.gives_way = false;
             it->second.told = false;
             it->second.expires_at = now + kKeep;
         }
@@ -70,6 +70,11 @@ void TsiTable::session_down(const std::string& hypervisor, TimePoint now)
         if (auto it = claims.find(hypervisor); it != claims.end()) {
             it->second.away = true;
             it->second.expires_at = now + kKeep;
+            for (Waiting& one : waiting_) {
+                if (!one.for_nva && Key{one.asked.vni, one.asked.tsi} == key && it->second.state == proto::TSI_ACTIVE) {
+                    one.until = now + kGiveWay;
+                }
+            }
         }
     }
     settle();
@@ -138,6 +143,9 @@ void TsiTable::request(const std::string& hypervisor, uint64_t request_id, const
 {
     if (!up_.contains(hypervisor)) {
         return;
+    }
+    if (auto tsi = tsis_.find({asked.vni, asked.tsi}); tsi != tsis_.end()) {
+        mark_away(tsi->second, now);
     }
     // What it asks now is what it wants.
     std::erase_if(waiting_, [&](const Waiting& one) {
@@ -248,7 +256,7 @@ std::optional<std::string> TsiTable::activate(const std::string& hypervisor, con
         if (!asked.migration) {
             return "it is active at " + other->hypervisor + ", and no migration was said";
         }
-        if (!other->away) {
+        if (!other->gives_way) {
             return std::nullopt;
         }
     }
@@ -428,8 +436,18 @@ void TsiTable::remove_if(Which which, const std::string& reason, bool tell)
 
 // ---- Time ----
 
+void TsiTable::mark_away(Claims& claims, TimePoint now)
+{
+    for (auto& [hypervisor, claim] : claims) {
+        claim.gives_way = claim.away && claim.expires_at && *claim.expires_at - kKeep + kGiveWay <= now;
+    }
+}
+
 void TsiTable::tick(TimePoint now)
 {
+    for (auto& [key, claims] : tsis_) {
+        mark_away(claims, now);
+    }
     auto due = [now](const Claim& claim) { return claim.expires_at && *claim.expires_at <= now; };
     remove_if([&](const Claim& claim) { return due(claim) && claim.away; }, "its hypervisor was away for " + seconds(kKeep), false);
     remove_if([&](const Claim& claim) { return due(claim); }, "its hypervisor came back and did not name it for " + seconds(kKeep), true);
@@ -459,6 +477,9 @@ std::optional<TsiTable::TimePoint> TsiTable::next_deadline() const
         for (const auto& [hypervisor, claim] : claims) {
             if (claim.expires_at) {
                 add(*claim.expires_at);
+            }
+            if (claim.away && !claim.gives_way && claim.expires_at && !waiting_.empty()) {
+                add(*claim.expires_at - kKeep + kGiveWay);
             }
         }
     }

@@ -66,7 +66,8 @@ public:
 
     // What is kept of a hypervisor that is away, or has not told it again.
     static constexpr std::chrono::seconds kKeep{60};
-    // How long an activation waits for the present holder to give way.
+    // How long an activation waits for the present holder to give way, or, if that is away, to
+    // come back: a hypervisor that reconnects loses nothing.
     static constexpr std::chrono::seconds kGiveWay{5};
     // How long one waits for the NVA's word; then it counts, and that comes later.
     static constexpr std::chrono::seconds kNvaAnswers{3};
@@ -136,6 +137,7 @@ private:
         bool told = false;                      // in this session
         bool confirmed = false;                 // since it is active, by the NVA if there is one
         std::optional<TimePoint> expires_at;    // unless it is told (again)
+        bool gives_way = false;                 // its hypervisor has been away for kGiveWay
     };
     struct Waiting {
         std::string hypervisor;
@@ -161,6 +163,7 @@ private:
     void remove_if(Which which, const std::string& reason, bool tell);
     void answer(const std::string& hypervisor, uint64_t request_id, const TsiAsked&, const std::string& refusal);
     bool waits_for_nva(const std::string& hypervisor, const TsiAsked&);
+    static void mark_away(Claims&, TimePoint now);
     // Whoever waits may have been given way.
     void settle();
 

@@ -384,13 +384,45 @@ TEST_F(TsiTableTest, MigrationSourceThatIsAwayGivesWay)
     bring(kActive);
     ASSERT_TRUE(accepts("hv2", {pb::TSI_ASSOCIATE, {}, true}));
     EXPECT_FALSE(request("hv2", {pb::TSI_ACTIVATE, {}, true}));
+    now += 2s;
     table.session_down("hv1", now);
+    EXPECT_TRUE(table.take().empty()) << "it may come back";
+    EXPECT_EQ(table.next_deadline(), now + TsiTable::kGiveWay);
+    now += TsiTable::kGiveWay - 1ms;
+    table.tick(now);
+    EXPECT_TRUE(table.take().empty());
+    now += 1ms;
+    table.tick(now);
     actions = table.take();
     ASSERT_EQ(actions.answers.size(), 1u);
-    EXPECT_TRUE(actions.answers[0].accepted);
+    EXPECT_TRUE(actions.answers[0].accepted) << actions.answers[0].reason;
     ASSERT_TRUE(change_of("hv1"));
     EXPECT_FALSE(change_of("hv1")->tell);       // it cannot be told
     EXPECT_EQ(state("hv2"), kActive);
+}
+
+// A hypervisor that once had the VM, or guesses its name, waits for the moment when the agent of
+// the present one restarts (REQ 19).
+TEST_F(TsiTableTest, WhoReconnectsLosesNothingToOneWithTheFlag)
+{
+    bring(kActive);
+    ASSERT_TRUE(accepts("hv2", {pb::TSI_ASSOCIATE, {}, true}));
+    table.session_down("hv1", now);
+    EXPECT_FALSE(request("hv2", {pb::TSI_ACTIVATE, {}, true})) << "it waits";
+    now += TsiTable::kGiveWay - 1ms;
+    table.tick(now);
+    table.session_up("hv1", now);
+    now += 1ms;
+    table.tick(now);
+    actions = table.take();
+    ASSERT_EQ(actions.answers.size(), 1u);
+    EXPECT_FALSE(actions.answers[0].accepted);
+    EXPECT_EQ(state("hv1"), kActive);
+    // One that has been away for as long gives way at once.
+    table.session_down("hv1", now);
+    now += TsiTable::kGiveWay;
+    EXPECT_TRUE(accepts("hv2", {pb::TSI_ACTIVATE, {}, true})) << reason;
+    EXPECT_EQ(state("hv1"), kNone);
 }
 
 TEST_F(TsiTableTest, MigrationThatFailsComesBack)
