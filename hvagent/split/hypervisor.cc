@@ -24,6 +24,8 @@ constexpr const char* kModule = "hypervisor";
 constexpr ServerClient::Kind kKind{"NVE", kModule, "other_config:nvo3-nve", control::Role::nve, proto::CHANNEL_CONTROL};
 // After a reconnect: an NVE that comes back has all of its hypervisors at once.
 constexpr int kMaxJitterMs = 500;
+// One that hangs must not keep ports of running VMs closed when the agent was restarted.
+constexpr auto kLibvirtTellsIn = 10s;
 
 }  // namespace
 
@@ -76,6 +78,7 @@ void Hypervisor::configure(const Config& config)
     nves_ = config.nves;
     ports_ = config.vm_ports;
     with_libvirt_ = !config.libvirt_uri.empty();
+    await_libvirt();
     throttle_.set_limits(config.throttle);
     std::vector<Endpoint> endpoints;
     for (const ExternalNve& nve : nves_) {
@@ -137,6 +140,15 @@ void Hypervisor::vms_changed()
     on_change_();
 }
 
+void Hypervisor::await_libvirt()
+{
+    if (!enabled_ || !with_libvirt_ || vms_known_ || !libvirt_problem_.empty()) {
+        libvirt_due_.reset();
+    } else if (!libvirt_due_) {
+        libvirt_due_ = host_.clock().now() + kLibvirtTellsIn;
+    }
+}
+
 void Hypervisor::on_vm(const Vm& vm)
 {
     if (vm.run == VmRun::gone) {
@@ -172,6 +184,8 @@ void Hypervisor::on_vms(const std::vector<Vm>& vms)
         }
     }
     vms_known_ = true;
+    libvirt_problem_.clear();
+    await_libvirt();
     vms_changed();
 }
 
@@ -179,6 +193,7 @@ void Hypervisor::on_libvirt(const std::string& problem)
 {
     if (libvirt_problem_ != problem) {
         libvirt_problem_ = problem;
+        await_libvirt();
         vms_changed();
     }
 }
@@ -306,6 +321,12 @@ void Hypervisor::pump()
         return;
     }
     const TimePoint now = host_.clock().now();
+    if (libvirt_due_ && *libvirt_due_ <= now) {
+        libvirt_due_.reset();
+        libvirt_problem_ = "libvirt has not told of its VMs yet: libvirtd hangs, or cannot be asked";
+        base::log(LogLevel::warn, kModule, libvirt_problem_);
+        return vms_changed();
+    }
     for (bool more = servers_.session() != nullptr; more;) {
         more = false;
         while (auto message = wishes_.take_sync()) {
@@ -355,7 +376,7 @@ void Hypervisor::update_directory()
 
 void Hypervisor::arm()
 {
-    auto next = earlier(throttle_.next_deadline(), wishes_.next_deadline());
+    auto next = earlier(earlier(throttle_.next_deadline(), wishes_.next_deadline()), libvirt_due_);
     for (const Reservation& one : reservations_) {
         next = earlier(next, one.until);
     }

@@ -16,6 +16,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -86,6 +87,7 @@ private:
 
     void vms_changed();
     void vms_change_soon();
+    void await_libvirt();
     esp::Cipher cipher_of(const Endpoint&) const;
     // Sends what may be sent, and sets the timer for what comes next.
     void pump();
@@ -105,6 +107,7 @@ private:
     bool with_libvirt_ = false;         // configured
     bool vms_known_ = false;            // told since the agent started
     std::string libvirt_problem_;
+    std::optional<TimePoint> libvirt_due_;      // to tell its VMs; after that it counts as away
     std::map<std::string, Vm> vms_;     // by UUID
     bool vms_dirty_ = false;            // list_ is to be made anew
     WishList list_;                     // of vms_ and ports_

@@ -123,6 +123,13 @@ private:
     Session* open_ = nullptr;
 };
 
+// The machine's, or later.
+struct LaterClock final : base::Clock {
+    std::chrono::steady_clock::time_point now() const noexcept override { return base::system_clock().now() + by; }
+    std::chrono::system_clock::time_point wall() const noexcept override { return base::system_clock().wall(); }
+    std::chrono::seconds by{};
+};
+
 class HypervisorTest : public testing::Test, public PeerHost {
 protected:
     HypervisorTest() : audit_log_(std::move(*control::AuditLog::open("", base::system_clock()))), own_(context(hv1_, ca_)) {}
@@ -174,7 +181,7 @@ protected:
 
     // PeerHost.
     boost::asio::io_context& io() override { return io_; }
-    const base::Clock& clock() override { return base::system_clock(); }
+    const base::Clock& clock() override { return clock_; }
     control::AuditLog& audit() override { return *audit_log_; }
     const SessionTiming& timing() override { return timing_; }
     control::SessionOptions session_options() override { return {.agent_instance = 7, .linger = 100ms}; }
@@ -186,6 +193,7 @@ protected:
     void send_to_switch(esp::SaMessage) override {}
     void changed() override {}
 
+    LaterClock clock_;
     boost::asio::io_context io_;
     tests::TempDir dir_;
     tests::TestCa ca_{dir_, "test CA"};
@@ -281,6 +289,32 @@ TEST_F(HypervisorTest, ComesBackAndTellsAllAgain)
     side_->fill(view);
     EXPECT_EQ(view.libvirt_problem, "libvirtd is away");
     EXPECT_EQ(view.nve.sessions, 2u);
+}
+
+// The agent was restarted, and libvirtd does not answer: the VMs run all the same.
+TEST_F(HypervisorTest, LibvirtThatHangsKeepsNoPortClosed)
+{
+    ports_ = {{"vnet0", 7, "", "blue", "52:54:00:00:00:07", "", "id1"}};
+    configure();
+    ASSERT_TRUE(run_until([&] { return nve_.messages > 0; }));
+    AgentView view;
+    side_->fill(view);
+    EXPECT_EQ(view.libvirt_problem, "");
+    clock_.by = 9s;
+    side_->on_vm(vm("web", VmRun::preparing, "red"));
+    ASSERT_TRUE(run_until([&] { return nve_.messages > 1; }));
+    EXPECT_FALSE(nve_.states.contains("id1")) << "it may be about to say that the VM is paused";
+    clock_.by = 11s;
+    side_->on_vm(vm("web", VmRun::paused, "red"));
+    ASSERT_TRUE(run_until([&] { return nve_.states["id1"] == proto::TSI_ACTIVE; }));
+    side_->fill(view);
+    EXPECT_NE(view.libvirt_problem.find("hangs"), std::string::npos) << view.libvirt_problem;
+    EXPECT_EQ(nve_.done, 0u) << "what else there is, is not known";
+    // It tells in the end, and of no such VM.
+    side_->on_vms({});
+    ASSERT_TRUE(run_until([&] { return nve_.states["id1"] == proto::TSI_NONE; }));
+    side_->fill(view);
+    EXPECT_EQ(view.libvirt_problem, "");
 }
 
 TEST_F(HypervisorTest, AnotherHypervisorIsNoNve)
