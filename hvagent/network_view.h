@@ -59,6 +59,8 @@ struct NetworkView {
     // Of a hypervisor, by port: what its VM ports are, of which libvirt and the database
     // tell together.  Of others Config::tsis is.
     std::vector<Tsi> tsis;
+    // Of a hypervisor: VM ports of which is known that they are in no network.
+    std::set<std::string> ordinary_ports;
     std::vector<RemoteTsi> remote_tsis;
     // Not all hypervisors have told what they have: flows of a former process stay.
     bool keeps_flows = false;

@@ -36,7 +36,8 @@ Database read_database()
                                                                  {"port-profile", &port.port_profile},
                                                                  {"attached-mac", &port.mac},
                                                                  {"nvo3-addresses", &port.addresses},
-                                                                 {"iface-id", &port.iface_id}};
+                                                                 {"iface-id", &port.iface_id},
+                                                                 {"vm-id", &port.vm_id}};
         if (auto field = fields.find(key); field != fields.end()) {
             *field->second = value;
         }

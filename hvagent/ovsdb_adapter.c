@@ -174,12 +174,13 @@ visit_vm_port(const struct ovsrec_interface *iface, bool hypervisor,
         return;
     }
     if (!smap_get(&iface->external_ids, "nvo3-vn")
-        && !smap_get(&iface->external_ids, "port-profile")
-        && !(hypervisor && smap_get(&iface->external_ids, "iface-id"))) {
+        && !smap_get(&iface->external_ids, "port-profile")) {
         if (closed_by_us && ofport_of(iface)) {
             visitor->plain_port(visitor->aux, ofport_of(iface));
         }
-        return;
+        if (!hypervisor || !smap_get(&iface->external_ids, "iface-id")) {
+            return;
+        }
     }
     visitor->vm_port(visitor->aux, iface->name, ofport_of(iface));
 

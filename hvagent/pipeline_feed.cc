@@ -132,7 +132,7 @@ void PipelineFeed::update()
     input_.unusable.clear();
     for (const RawVmPort& port : vm_ports_) {
         const bool named = !port.vn.empty() || !port.port_profile.empty();
-        if (named && std::ranges::find(input_.tsis, port.name, &Tsi::port) == input_.tsis.end()) {
+        if ((named || !input_.networks->ordinary_ports.contains(port.name)) && std::ranges::find(input_.tsis, port.name, &Tsi::port) == input_.tsis.end()) {
             input_.unusable.push_back(port);
         }
     }

@@ -30,6 +30,7 @@ struct RawVmPort {
     uint32_t ofport = 0;        // OpenFlow port, 0: none yet
     std::string vn, port_profile, mac, addresses;       // external_ids; empty: not set
     std::string iface_id;       // external_ids:iface-id, of libvirt
+    std::string vm_id = {};     // external_ids:vm-id, which libvirt alone sets: UUID of the VM
     bool operator==(const RawVmPort&) const = default;
 };
 

@@ -271,7 +271,8 @@ private:
             if (line) {
                 problem(where, "has addresses in <metadata> and no network: give it vn there, or profileid");
             }
-            return;     // an ordinary interface of the bridge
+            vm_.ordinary.push_back(attribute(parameters, "interfaceid").value_or(""));
+            return;
         }
         if (!good_vn(found.vn)) {
             return problem(where, "<virtualport> profileid='" + shown(found.vn) + "' is not the name or VNI of a network");

@@ -48,6 +48,7 @@ base::Result<HookCall> Hooks::read(const std::vector<std::string>& arguments, bo
         call.vm.run = VmRun::gone;
         call.vm.interfaces.clear();
         call.vm.problems.clear();
+        call.vm.ordinary.clear();
         return call;
     }
     // An incoming VM has started when its memory has come, which no hook tells.

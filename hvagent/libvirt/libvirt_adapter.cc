@@ -371,6 +371,7 @@ private:
         if (auto parsed = parse_domain(xml.get()); parsed) {
             vm.interfaces = std::move(parsed->interfaces);
             vm.problems = std::move(parsed->problems);
+            vm.ordinary = std::move(parsed->ordinary);
         } else {
             vm.problems.push_back("domain " + vm.name + ": " + parsed.error().text);
         }

@@ -127,7 +127,7 @@ void Hypervisor::vms_changed()
         pump();
         return;
     }
-    WishList list = make_wish_list(vms_, ports_, with_libvirt_ && libvirt_problem_.empty());
+    WishList list = make_wish_list(vms_, ports_, !with_libvirt_ ? Libvirt::none : libvirt_problem_.empty() ? Libvirt::there : Libvirt::away);
     for (const auto& [where, problem] : list.problems) {
         auto before = list_.problems.find(where);
         if (before == list_.problems.end() || before->second != problem) {
@@ -395,6 +395,7 @@ void Hypervisor::fill(NetworkView& view) const
 {
     if (enabled_) {
         view.tsis = list_.tsis;
+        view.ordinary_ports = list_.ordinary_ports;
         view.refused_tsis = wishes_.closed_ports();
     }
 }

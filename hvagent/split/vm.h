@@ -47,6 +47,7 @@ struct Vm {
     std::vector<VmInterface> interfaces;        // empty if gone
     // What of the XML cannot be used: sentences that name domain and element.
     std::vector<std::string> problems;
+    std::vector<std::string> ordinary = {};     // ids of interfaces that are in no network
     bool operator==(const Vm&) const = default;
 };
 

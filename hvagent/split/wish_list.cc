@@ -55,13 +55,17 @@ public:
         }
     }
 
-    void add_unclaimed(bool with_libvirt)
+    void add_unclaimed(const std::map<std::string, Vm>& vms, Libvirt libvirt)
     {
         for (const RawVmPort& port : ports_) {
-            if (claimed_.contains(&port) || (port.vn.empty() && port.port_profile.empty())) {
+            if (claimed_.contains(&port)) {
                 continue;
             }
-            if (with_libvirt && port.vn.empty()) {
+            if (port.vn.empty() && port.port_profile.empty()) {
+                add_ordinary(port, vms, libvirt);
+                continue;
+            }
+            if (libvirt == Libvirt::there && port.vn.empty()) {
                 out_.problems[port.name] = "no VM of libvirt has an interface with the id of this port (external_ids:iface-id=" + port.iface_id + ")";
                 continue;
             }
@@ -89,6 +93,20 @@ private:
     {
         out_.problems.try_emplace(port.empty() ? "VM " + vm.name : port, text);
         out_.unusable_vms.try_emplace(vm.uuid, text);
+    }
+
+    void add_ordinary(const RawVmPort& port, const std::map<std::string, Vm>& vms, Libvirt libvirt)
+    {
+        auto vm = vms.find(port.vm_id);
+        if (libvirt == Libvirt::none || port.vm_id.empty()) {
+            out_.ordinary_ports.insert(port.name);
+        } else if (vm != vms.end() && !vm->second.problems.empty()) {
+            out_.problems[port.name] = vm->second.problems[0];      // which may be about this one
+        } else if (vm != vms.end() && std::ranges::find(vm->second.ordinary, port.iface_id) != vm->second.ordinary.end()) {
+            out_.ordinary_ports.insert(port.name);
+        } else {
+            out_.problems[port.name] = "libvirt has not told of this interface yet (external_ids:iface-id=" + port.iface_id + ")";
+        }
     }
 
     // Why not; empty: added.
@@ -126,14 +144,14 @@ private:
 
 }  // namespace
 
-WishList make_wish_list(const std::map<std::string, Vm>& vms, const std::vector<RawVmPort>& ports, bool with_libvirt)
+WishList make_wish_list(const std::map<std::string, Vm>& vms, const std::vector<RawVmPort>& ports, Libvirt libvirt)
 {
     WishList list;
     Maker maker(ports, list);
     for (const auto& [uuid, vm] : vms) {
         maker.add(vm);
     }
-    maker.add_unclaimed(with_libvirt);
+    maker.add_unclaimed(vms, libvirt);
     std::ranges::sort(list.tsis, {}, &Tsi::port);
     return list;
 }

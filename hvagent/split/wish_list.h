@@ -12,6 +12,7 @@
 #define HVAGENT_SPLIT_WISH_LIST_H
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,16 +33,20 @@ struct TsiWish {
     bool operator==(const TsiWish&) const = default;
 };
 
+enum class Libvirt : unsigned char { none, away, there };      // configured, and can be asked
+
 struct WishList {
     std::vector<TsiWish> wishes;        // (vn, id) and (vn, mac) differ in all of them
     std::vector<Tsi> tsis;              // of those with a port, by port name
+    std::set<std::string> ordinary_ports;       // with an iface-id, and surely in no network
     std::map<std::string, std::string> problems;        // by port, else "VM NAME": a sentence
     std::map<std::string, std::string> unusable_vms;    // by UUID, the first of its problems
 };
 
-// 'with_libvirt': it can be asked, so a port that names its network by its port
-// profile alone is not used before a VM has it.
-WishList make_wish_list(const std::map<std::string, Vm>& vms, const std::vector<RawVmPort>& ports, bool with_libvirt);
+// If libvirt can be asked, a port that names its network by its port profile alone is not used
+// before a VM has it.  One of libvirt's that names none is in no network when its VM is known:
+// that has its networks from metadata, perhaps.
+WishList make_wish_list(const std::map<std::string, Vm>& vms, const std::vector<RawVmPort>& ports, Libvirt);
 
 }  // namespace nvo3::agent
 #endif

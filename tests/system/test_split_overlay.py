@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hypervisors, external NVEs and an NVA together: fail-over, restarts under traffic, interfaces that the NVA gives to another.
+"""Hypervisors, external NVEs and an NVA together: fail-over, restarts under traffic, interfaces that the NVA gives to another, a storm of events.
 
 VMs are namespaces whose ports name their network in the database, so no libvirt has a part.
 """
 
+import subprocess
+import threading
 import time
 
 import pytest
 
-from lab import wait_until
+from lab import net, wait_until
 from scripted_hypervisor import ACTIVATE, ASSOCIATE, CONTROL, DEACTIVATE, ScriptedHypervisor
-from test_split_hypervisor import nve_in_use, settle, state, tsis, uses
+from test_split_hypervisor import nve_in_use, settle, state, throttle, tsis, uses
 
 VNI = 5001
 
@@ -159,3 +161,114 @@ def test_the_nva_delays_no_migration(pair):
         for host in hosts:
             host.start("hvagent")
     settle(pair, timeout=60)
+
+
+@pytest.mark.requirement(22, 23)
+def test_storm_of_two_hundred_vms(labs):
+    """10,000 events of 200 interfaces: not more messages than the limit, no interface forgotten, and a quiet one waits for no more than a turn of all."""
+    lab = labs(wait=False, hosts=1, nves=1, vms=2)
+    settle(lab)
+    hv1, nve, quiet = lab.hosts["hv1"], lab.hosts["nve1"], next(vm for vm in lab.vms.values() if vm.host.name == "hv1")
+    ports = {f"storm{n}": f"52:54:00:01:{n >> 8:02x}:{n & 255:02x}" for n in range(200)}
+
+    def all_at_once(words):
+        """One transaction, an event of each port."""
+        hv1.vsctl("--no-wait", *[word for port in ports for word in ["--", *words(port)]])
+
+    # Their devices do not exist: what is told to the NVE does not depend on that.
+    all_at_once(lambda port: ["add-port", "br-int", port, "--", "set", "Interface", port, f'external_ids:attached-mac="{ports[port]}"'])
+    before, messages, begin = throttle(hv1)["sent"], nve_messages(nve), time.monotonic()
+    waited = []
+
+    def of_the_quiet_one():
+        for number in (77, 78):
+            address = f"10.50.0.{number}"
+            changed = time.monotonic()
+            hv1.vsctl("--no-wait", "set", "Interface", quiet.port, f'external_ids:nvo3-addresses="{address}"')
+            wait_until(lambda: address in at_nve(nve).get(quiet.mac, ("", ""))[1], "the quiet VM's address is told", timeout=60)
+            waited.append(time.monotonic() - changed)
+    thread = threading.Thread(target=of_the_quiet_one)
+    for event in range(50):
+        if event % 2:
+            all_at_once(lambda port: ["remove", "Interface", port, "external_ids", "nvo3-vn"])
+        else:
+            all_at_once(lambda port: ["set", "Interface", port, f"external_ids:nvo3-vn={VNI}"])
+        if event == 10:
+            thread.start()
+    # The last: half of them are there.
+    stay = [port for number, port in enumerate(ports) if number % 2]
+    hv1.vsctl("--no-wait", *[word for port in stay for word in ("--", "set", "Interface", port, f"external_ids:nvo3-vn={VNI}")])
+    thread.join()
+    expected = {ports[port] for port in stay} | {quiet.mac}
+    wait_until(lambda: {mac for mac, (now, _) in at_nve(nve).items() if now == "active"} == expected and not throttle(hv1)["held"],
+               lambda: f"the last state of each is known: {len(at_nve(nve))} interfaces, {len(expected)} wanted", timeout=60)
+    took, sent, heard = time.monotonic() - begin, throttle(hv1)["sent"] - before, nve_messages(nve) - messages
+    print(f"10,000 events in {took:.1f} s: {sent} sent, {heard} heard, merged {throttle(hv1)['merged']}; the quiet VM waited {[f'{w:.1f}' for w in waited]} s")
+    assert sent <= 80 + 40 * took and heard <= sent + 20
+    assert len(waited) == 2 and max(waited) < 15, "201 VMs at 40 messages a second"
+    shown = hypervisor_at(nve)
+    assert shown["slow_downs"] == 0 and shown["cut_off"] == 0, "the limit of the NVE is above"
+
+
+def hypervisor_at(nve):
+    (shown,) = nve.appctl_json("hypervisor/show", target="hvagent")["hypervisors"]
+    return shown
+
+
+def nve_messages(nve):
+    return hypervisor_at(nve)["messages"]
+
+
+def at_nve(nve):
+    """{MAC: (state, addresses)} of the TSIs of hypervisors."""
+    return {tsi["mac"]: (tsi["state"], str(tsi.get("addresses", ""))) for tsi in nve.appctl_json("tsi/show", target="hvagent")["tsis"] if "hypervisor" in tsi}
+
+
+@pytest.mark.requirement(16, 19)
+def test_hypervisor_that_plays_nve_towards_another(pair):
+    """hv2 listens with its own, valid certificate, and hv1 is told that it is its NVE: hv1 says whom it met, and tells it nothing."""
+    settle(pair)
+    hv1, hv2 = pair.hosts["hv1"], pair.hosts["hv2"]
+    hv2.stop("hvagent")
+    server = subprocess.Popen(net.inside(hv2.ns) + ["openssl", "s_server", "-accept", "6652", "-tls1_3", "-quiet", "-cert", hv2.pkidir / "hv2.crt",
+                                                    "-key", hv2.pkidir / "hv2.key", "-CAfile", hv2.pkidir / "ca.crt", "-Verify", "1"],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        events = len(hv1.audit())
+        uses(hv1, [hv2])
+        wait_until(lambda: any(event["event"] == "refused" and "role nve" in event["reason"] for event in hv1.audit()[events:]),
+                   lambda: f"hv1 refuses hv2: {hv1.audit()[events:]}", timeout=20)
+        assert nve_in_use(hv1) is None
+        assert not hv1.sas(), "keys are for NVEs"
+    finally:
+        server.kill()
+        said, _ = server.communicate()
+        uses(hv1, list(pair.nves.values()))
+        hv2.start("hvagent")
+    assert b"hv1" not in said, "no Hello"
+    settle(pair)
+
+
+@pytest.mark.requirement(17, 19)
+def test_port_of_a_vm_that_is_not_known(pair):
+    """libvirt's port (vm-id) without a network is closed as long as nobody has told of its VM; one without a VM of libvirt's is an ordinary port."""
+    settle(pair)
+    hv1 = pair.hosts["hv1"]
+    hv1.vsctl("add-port", "br-int", "vnet9", "--", "set", "Interface", "vnet9", "type=internal", "external_ids:iface-id=one",
+              'external_ids:vm-id="6f6b4d0c-3f6e-4a52-9c8b-d1d9c4b1a001"', 'external_ids:attached-mac="52:54:00:00:09:09"')
+    number = hv1.vsctl("get", "Interface", "vnet9", "ofport")
+
+    def flow():
+        lines = [line for line in hv1.ofctl("dump-flows", "br-int").splitlines() if f"in_port={number} " in line or "in_port=vnet9 " in line]
+        return [line.split("actions=")[1] for line in lines]
+    try:
+        # This lab has no libvirt.
+        wait_until(lambda: flow() == ["NORMAL"], lambda: f"an ordinary port: {flow()}", timeout=10)
+        hv1.vsctl("set", "Open_vSwitch", ".", "other_config:nvo3-libvirt-uri=test+unix:///no-such-libvirt")
+        wait_until(lambda: flow() == ["drop"], lambda: f"closed: {flow()}", timeout=10)
+        hv1.vsctl("remove", "Interface", "vnet9", "external_ids", "vm-id")
+        wait_until(lambda: flow() == ["NORMAL"], lambda: f"an ordinary port: {flow()}", timeout=10)
+    finally:
+        hv1.vsctl("set", "Open_vSwitch", ".", "other_config:nvo3-libvirt-uri=none")
+        hv1.vsctl("del-port", "br-int", "vnet9")
+    settle(pair)

@@ -81,6 +81,14 @@ TEST(DomainXml, WhichNetwork)
     }
 }
 
+TEST(DomainXml, InterfacesInNoNetworkAreNamed)
+{
+    auto vm = parse_domain(domain(interface(kMac, "interfaceid='id1'") + interface(kOther, "interfaceid='id2' profileid='blue'")));
+    ASSERT_TRUE(vm);
+    EXPECT_EQ(vm->ordinary, std::vector<std::string>{"id1"});
+    EXPECT_EQ(vm->interfaces.size(), 1u);
+}
+
 TEST(DomainXml, ProblemsNameDomainAndElement)
 {
     const std::string seventeen = [] {

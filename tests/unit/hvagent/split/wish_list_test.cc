@@ -19,7 +19,7 @@ WishList make(const std::vector<Vm>& vms, const std::vector<RawVmPort>& ports, b
     for (const Vm& one : vms) {
         by_uuid[one.uuid] = one;
     }
-    return make_wish_list(by_uuid, ports, with_libvirt);
+    return make_wish_list(by_uuid, ports, with_libvirt ? Libvirt::there : Libvirt::away);
 }
 
 TEST(WishList, InterfaceAndPortAreOne)
@@ -66,6 +66,43 @@ TEST(WishList, UnclaimedPorts)
         EXPECT_EQ(list.wishes.size(), row.wishes) << row.what;
         EXPECT_EQ(list.tsis.size(), row.wishes) << row.what;
         EXPECT_EQ(list.problems.size(), row.problems) << row.what;
+    }
+}
+
+// A port of the bridge that names no network: libvirt's may get one from its VM's metadata.
+TEST(WishList, PortsInNoNetwork)
+{
+    Vm known = vm("web", {}), broken = known;
+    known.ordinary = broken.ordinary = {"id0", "id1"};
+    broken.problems = {"domain web, <metadata>: <vn> is not known"};
+    struct Row {
+        const char* what;
+        std::vector<Vm> vms;
+        const char* vm_id;
+        Libvirt libvirt;
+        bool ordinary;
+        const char* problem;
+    };
+    const Row rows[] = {
+        {"libvirt's, whose VM is not known yet", {}, "uuid-web", Libvirt::there, false, "libvirt has not told of this interface yet"},
+        {"the same while libvirt is away", {}, "uuid-web", Libvirt::away, false, "libvirt has not told of this interface yet"},
+        {"just plugged", {vm("web", {{"id2", kMac1, "blue", ""}})}, "uuid-web", Libvirt::there, false, "libvirt has not told of this interface yet"},
+        {"of a VM that says no network", {known}, "uuid-web", Libvirt::there, true, ""},
+        {"the same while libvirt is away", {known}, "uuid-web", Libvirt::away, true, ""},
+        {"of a VM that cannot be read", {broken}, "uuid-web", Libvirt::there, false, "<vn> is not known"},
+        {"of a VM that says its network", {vm("web", {{"id1", kMac1, "blue", ""}})}, "uuid-web", Libvirt::there, false, ""},
+        {"of somebody else", {}, "", Libvirt::there, true, ""},
+        {"without libvirt", {}, "uuid-web", Libvirt::none, true, ""},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        std::map<std::string, Vm> vms;
+        for (const Vm& one : row.vms) {
+            vms[one.uuid] = one;
+        }
+        auto list = make_wish_list(vms, {{"vnet0", 7, "", "", "52:54:00:00:00:01", "", "id1", row.vm_id}}, row.libvirt);
+        EXPECT_EQ(list.ordinary_ports.contains("vnet0"), row.ordinary);
+        EXPECT_NE(list.problems["vnet0"].find(row.problem), std::string::npos) << list.problems["vnet0"];
     }
 }
 
