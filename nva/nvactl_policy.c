@@ -18,7 +18,6 @@
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/shash.h"
 #include "ovsdb-idl.h"
-#include "svec.h"
 #include "unicode.h"
 #include "util.h"
 

@@ -92,6 +92,10 @@ def test_policy(ctl, tmp_path):
     text = tmp_path / "policy"
     text.write_text(GATEWAYS)
     assert ctl("policy-check", str(text)) == f"{text}: good, 2 gateways, 0 rules\n" and ctl("policy-show") == ""
+    # From nothing, in one transaction.
+    ctl("destroy", "Policy", ".", "--", "policy-add", "gateway red 10.1.0.254/24", "--", "policy-add", "gateway blue 10.2.0.254/24",
+        "--", "policy-add", "7 allow from red to blue")
+    assert ctl("get", "Policy", ".", "version").strip() == "3" and ctl("policy-show").count("\n") == 3
     ctl("policy-set", str(text))
     assert ctl("policy-show") == GATEWAYS
     version = int(ctl("get", "Policy", ".", "version"))
