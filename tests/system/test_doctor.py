@@ -246,6 +246,21 @@ def test_doctor_of_healthy_host(lab, hv1):
     assert not [line for line in doctor(hv1, "-q") if "clock" not in line]
 
 
+def test_peer_by_pre_shared_key(labs, tmp_path):
+    """The right key, another one, and a peer that does not know this host."""
+    for name, octet in (("key", "a"), ("other", "b")):
+        (tmp_path / name).touch(mode=0o600)
+        (tmp_path / name).write_text(octet * 32)
+    lab = labs(tunnel_options=lambda host, peer: {"psk": tmp_path / "key", "remote_name": None})
+    hv1, hv2 = lab.hosts["hv1"], lab.hosts["hv2"]
+    found(check(hv1)[1], "ok", "peer 172.31.0.2:6652", "has the pre-shared key")
+    hv1.vsctl("set", "Interface", "tun2", f'options:psk="{tmp_path}/other"')
+    found(check(hv1)[1], "fail", "peer 172.31.0.2:6652", "TLS fails: .* - both hosts need")
+    hv2.vsctl("del-port", "br-int", "tun1")
+    wait_until(lambda: not hv2.appctl_json("peer/show", target="hvagent")["peers"], "hv2 knows no peer")
+    found(check(hv1)[1], "fail", "peer 172.31.0.2:6652", "says nothing - it does not know this host's address")
+
+
 def test_switch(labs):
     """None runs; a stock one; no database."""
     lab = labs()
