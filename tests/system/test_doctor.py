@@ -290,6 +290,10 @@ def test_nva(labs):
     hv1, nva = lab.hosts["hv1"], lab.nvas["nva1"]
     found(check(hv1)[1], "ok", "NVA 172.31.0.201:6654", "is nva1, role nva")
     wait_until(lambda: any(line.startswith("ok: NVA: nva1 serves 2 NVEs") for line in doctor(nva)), lambda: f"the NVA is well: {doctor(nva)}")
+    # nvo3-nvactl asks the NVA here as well.
+    assert nva.ctl("graph").count("palegreen") == 2
+    lab.hosts["hv2"].stop("hvagent")
+    wait_until(lambda: "no session" in nva.ctl("graph"), lambda: f"the graph shows that hv2 is gone: {nva.ctl('graph')}")
     nva.stop("ovsdb-server")
     wait_until(lambda: any(re.match(r"fail: NVA: store.* - ", line) for line in doctor(nva)), lambda: f"the store is missed: {doctor(nva)}")
     nva.stop("nvo3-nva")
