@@ -134,3 +134,42 @@ def test_labels_of_rules_exist(texts):
     rules = (MONITORING / "nvo3-alerts.yml").read_text()
     for key, words in re.findall(r'(reason|state|event)=~?"([^"]+)"', rules):
         assert set(words.split("|")) <= known[key], (key, words)
+
+
+SERIES = [  # series, values each minute, alerts that they raise within 15 minutes
+    ('nvo3_daemon_up{daemon="hvagent"}', "1 0x20", {"Nvo3DaemonDown"}),
+    ('nvo3_daemon_up{daemon="hvagent"}', "1x20", set()),
+    ('nvo3_ports{state="error"}', "0 1x20", {"Nvo3TunnelDown"}),
+    ('nvo3_ports{state="up"}', "3x20", set()),
+    ('nvo3_drops_total{reason="bad_icv"}', "0+600x20", {"Nvo3Forged"}),
+    ('nvo3_drops_total{reason="no_sa"}', "0+600x20", {"Nvo3NoKey"}),
+    ('nvo3_drops_total{reason="no_sa"}', "0 100x20", set()),
+    ('hvagent_events_total{event="refused"}', "0+60x20", {"Nvo3HandshakesRefused"}),
+    ('hvagent_events_total{event="authenticated"}', "0+60x20", set()),
+    ('hvagent_certificate_not_after_timestamp_seconds{name="hv1"}', "1209000x20", {"Nvo3CertificateEndsSoon"}),
+    ('hvagent_certificate_not_after_timestamp_seconds{name="hv1"}', "9000000x20", set()),
+    ("hvagent_nva_connected", "0x20", {"Nvo3NvaUnreachable"}),
+    ("nvo3_nva_store_fresh", "0x20", {"Nvo3StoreLost"}),
+]
+
+
+@pytest.mark.parametrize("series, numbers, alerts", SERIES, ids=[f"{series}-{numbers}" for series, numbers, _ in SERIES])
+def test_alerts(tmp_path, series, numbers, alerts):
+    """Prometheus' own evaluation of the rules: what raises an alert, and what does not."""
+    rules = json.dumps(str(MONITORING / "nvo3-alerts.yml"))
+    names = re.findall(r"- alert: (\w+)", (MONITORING / "nvo3-alerts.yml").read_text())
+    # All alerts that fire at the end, by name alone.
+    queries = "\n".join(f"""      - expr: count by (alertname) (ALERTS{{alertname="{name}", alertstate="firing"}})
+        eval_time: 15m
+        exp_samples: {'[{labels: ' + "'" + '{alertname="' + name + '"}' + "'" + ', value: 1}]' if name in alerts else '[]'}""" for name in names)
+    test = tmp_path / "test.yml"
+    test.write_text(f"""rule_files: [{rules}]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series: [{{series: '{series}', values: '{numbers}'}}]
+    promql_expr_test:
+{queries}
+""")
+    done = promtool("test", "rules", test)
+    assert done.returncode == 0, done.stdout + done.stderr
