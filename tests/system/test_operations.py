@@ -72,14 +72,15 @@ def run_command(lab, host, command):
     return run(host.inside() + ["sh", "-ec", text], env={**host.env, "PATH": f"{host.env['PATH']}:{TOP}/utilities"}).stdout
 
 
-def on_the_ca(lab, command):
-    words = shlex.split(command.replace("/root/nvo3-ca", str(lab.directory / "made-ca")))
+def on_the_ca(lab, command, directory):
+    """A command of the machine with the CA, which is in `directory` here; 192.0.2.N is hvN."""
+    words = shlex.split(command.replace("/root/nvo3-ca", str(directory)))
     if words[0] == "scp":
-        address, _, directory = words[-1].removeprefix("root@").partition(":")
-        host = next(host for host in lab.hosts.values() if host.ipv4 == address)
-        assert directory == "/etc/nvo3/"
+        address, _, target = words[-1].removeprefix("root@").partition(":")
+        host = lab.hosts[f"hv{address.rpartition('.')[2]}"]
+        assert target.startswith("/etc/nvo3/")
         for file in words[1:-1]:
-            shutil.copy(file, host.pkidir)
+            shutil.copy(file, host.pkidir / target.removeprefix("/etc/nvo3/"))
     else:
         run([lab.programs.pki, *words[1:]] if words[0] == "nvo3-pki" else words)
 
@@ -90,7 +91,7 @@ def test_quick_start(bare):
     assert len(pages) > 20
     for prompt, command, output in pages:
         if prompt == "ca":
-            on_the_ca(bare, command)
+            on_the_ca(bare, command, bare.directory / "made-ca")
             continue
         for host in bare.hosts.values() if prompt == "both" else [bare.hosts[prompt]]:
             if output:      # comes with the keys
@@ -115,6 +116,34 @@ def healthy_but(lab, host):
     env = {**host.env, "PATH": f"{host.env['PATH']}:{TOP}/utilities"}
     lines = run(host.inside() + [str(TOP / "utilities/nvo3-doctor"), "-q"], env=env, check=False).stdout.splitlines()
     return [line for line in lines if not line.startswith("warn: clock")]
+
+
+def test_rotation_of_certificate_and_revocation_list(labs):
+    """The commands of rotation.md, in their order, up to the CA; the session stays, until hv2 is revoked."""
+    lab = labs()
+    lab.wait_all_reach()
+    hv1 = lab.hosts["hv1"]
+    ca = pathlib.Path(lab.pki.directory)
+    # As it was made there; the lab keeps none.
+    for kind in ("crt", "key"):
+        shutil.copy(lab.hosts["hv2"].pkidir / f"hv2.{kind}", ca / f"hv2.{kind}")
+    before = (hv1.pkidir / "hv1.crt").read_text()
+    ping = lab.vms["vm1"].background_ping(lab.vms["vm2"])
+    done = []
+    for prompt, command, _ in console("doc/operations/rotation.md"):
+        if "nvo3-pki revoke" in command:
+            break
+        done.append(command)
+        on_the_ca(lab, command, ca) if prompt == "ca" else run_command(lab, hv1, command.replace("hvagent --check", f"hvagent --check unix:{hv1.rundir}/db.sock"))
+    sent, received = ping.stop()
+    assert len(done) > 8 and sent > 10 and received >= sent - 1, (sent, received, done)
+    assert (hv1.pkidir / "hv1.crt").read_text() != before
+    wait_until(lambda: hv1.tunnel_state("tun2") == "up" and hv1.sas(), "the tunnel is up")
+    # As the page goes on: revoked, and the new list on every host.
+    on_the_ca(lab, "nvo3-pki revoke hv2 --dir /root/nvo3-ca", ca)
+    on_the_ca(lab, "scp /root/nvo3-ca/ca.crl root@192.0.2.1:/etc/nvo3/ca.crl.new", ca)
+    run_command(lab, hv1, "mv /etc/nvo3/ca.crl.new /etc/nvo3/ca.crl")
+    wait_until(lambda: not hv1.sas(), lambda: f"the keys with hv2 are gone: {hv1.sas()}", timeout=30)
 
 
 def put(text, path):
