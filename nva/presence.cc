@@ -35,10 +35,13 @@ void Presence::forget(TimePoint now)
     }
 }
 
-std::chrono::milliseconds Presence::away_for(const std::string& nve, TimePoint now) const
+std::optional<std::chrono::milliseconds> Presence::away_for(const std::string& nve, TimePoint now) const
 {
     auto it = away_since_.find(nve);
-    return it == away_since_.end() ? std::chrono::milliseconds{} : std::chrono::duration_cast<std::chrono::milliseconds>(now - it->second);
+    if (it == away_since_.end()) {
+        return {};
+    }
+    return std::chrono::duration_cast<std::chrono::milliseconds>(now - it->second);
 }
 
 std::vector<std::string> Presence::dead(TimePoint now) const

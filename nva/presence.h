@@ -15,6 +15,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -36,8 +37,8 @@ public:
     // The store was away: who came and went meanwhile is not known.
     void forget(TimePoint now);
 
-    // Zero: it has a session, or is no NVE.
-    std::chrono::milliseconds away_for(const std::string& nve, TimePoint now) const;
+    // Nothing: it has a session, or is no NVE.
+    std::optional<std::chrono::milliseconds> away_for(const std::string& nve, TimePoint now) const;
     // Processes whose rows may go.
     std::vector<std::string> dead(TimePoint now) const;
 

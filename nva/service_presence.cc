@@ -10,6 +10,8 @@
 
 namespace nvo3::nva {
 
+using namespace std::chrono_literals;
+
 // Brings what the store says of sessions in line with those that there are here.
 void Service::tell_presence()
 {
@@ -66,17 +68,17 @@ void Service::tell_presence_soon()
 bool Service::may_be_taken_over(const std::string& nve) const
 {
     const std::chrono::seconds after(store_->settings.takeover_seconds);
-    return after.count() != 0 && presence_.away_for(nve, clock_.now()) >= after;
+    return after.count() != 0 && presence_.away_for(nve, clock_.now()).value_or(0ms) >= after;
 }
 
 // When what an NVE holds may be had by another, should it stay away; zero: it is there, or it
 // never may.
 std::chrono::milliseconds Service::taken_over_in(const std::string& nve) const
 {
-    const std::chrono::milliseconds away = presence_.away_for(nve, clock_.now());
+    const auto away = presence_.away_for(nve, clock_.now());
     const std::chrono::milliseconds after = std::chrono::seconds(store_->settings.takeover_seconds);
     const std::chrono::milliseconds least(100);
-    return away.count() == 0 || after.count() == 0 ? std::chrono::milliseconds{} : std::max(after - away, least);
+    return !away || after.count() == 0 ? std::chrono::milliseconds{} : std::max(after - *away, least);
 }
 
 }  // namespace nvo3::nva

@@ -48,6 +48,14 @@ Rows small_store()
 
 void FakeStore::submit(uint64_t owner, nva::StoreChange change, Done done)
 {
+    // Of who is there, which no test waits for.
+    if (std::holds_alternative<nva::PutSession>(change) || std::holds_alternative<nva::NvaBeat>(change)) {
+        done(make(change));
+        if (at_once && on_change) {
+            on_change();
+        }
+        return;
+    }
     queue.push_back({owner, std::move(change), std::move(done)});
     if (at_once) {
         work();
