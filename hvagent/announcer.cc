@@ -235,6 +235,9 @@ std::map<std::string, std::string> Announcer::refused() const
         // While it is asked again, the former answer holds.
         if (entry.state != State::accepted && !entry.reason.empty()) {
             result[entry.port] = entry.reason;
+        } else if (entry.state != State::accepted && !holder(key).empty()) {
+            // Another's MAC: no packet of it before it is given to us.
+            result[entry.port] = "its MAC lives at " + holder(key) + ", the NVA has not given it to this host";
         }
     }
     return result;
@@ -258,6 +261,8 @@ std::vector<TsiView> Announcer::view() const
                 if (entry.state == State::accepted && !holder(it->first).empty()) {
                     view.state = "elsewhere";
                     view.reason = "its MAC lives at " + holder(it->first) + " now";
+                } else if (entry.state != State::accepted && view.reason.empty() && !holder(it->first).empty()) {
+                    view.reason = "its MAC lives at " + holder(it->first) + ", the NVA has not given it to this host";
                 } else if (entry.state == State::untold && view.reason.empty()) {
                     view.reason = "the NVA is away";
                 }

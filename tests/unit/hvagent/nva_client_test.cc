@@ -654,6 +654,8 @@ TEST_F(NvaClientTest, RefusedInterface)
     nva_->map(5, 1, 1, "hv2");
     nva_->ready();
     ASSERT_TRUE(run_until([&] { return nva_->announced().size() == 1 && client_->directory().snapshot()->complete; }));
+    EXPECT_EQ(client_->refused_tsis().count("vm1"), 1u) << "another's MAC: no packet of it, not for the time of an answer";
+    EXPECT_EQ(client_->tsis()[0].state, "waiting");
     nva_->answer(nva_->last_announce(), false, "the MAC is at hv2");
     ASSERT_TRUE(run_until([&] { return client_->refused_tsis().size() == 1; }));
     EXPECT_EQ(client_->refused_tsis().at("vm1"), "the MAC is at hv2");
