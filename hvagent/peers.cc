@@ -605,7 +605,9 @@ void Peers::on_switch_up(const esp::msg::SwitchHello& hello, const std::vector<e
     switch_aead_ = hello.aead;
     std::map<base::IpAddress, std::vector<Keying::LiveSa>> by_peer;
     unclaimed_.clear();
+    std::set<base::IpAddress> with_sas;
     for (const esp::msg::SaRecord& sa : live) {
+        with_sas.insert(sa.remote);
         if (!sa.group.is_unspecified()) {
             continue;       // no SA of a pair
         }
@@ -624,6 +626,7 @@ void Peers::on_switch_up(const esp::msg::SwitchHello& hello, const std::vector<e
     for (auto& [remote, peer] : peers_) {
         peer->switch_up(by_peer[remote], switch_instance_);
     }
+    nve_side_.switch_up(std::move(with_sas));
     overlay_.switch_up(live, switch_instance_);
     hypervisor_.switch_restarted(switch_instance_);
     published_.clear();

@@ -398,9 +398,22 @@ bool NveSide::is_settled(const base::IpAddress& address) const
     return !hypervisor || hypervisor->settled || host_.clock().now() - started_ >= TsiTable::kKeep;
 }
 
+void NveSide::switch_up(std::set<base::IpAddress> with_sas)
+{
+    if (!served_before_) {
+        served_before_ = std::move(with_sas);
+    }
+}
+
 bool NveSide::is_settled() const
 {
-    return flows_may_go_ || hypervisors_.empty() || host_.clock().now() - started_ >= TsiTable::kKeep;
+    if (flows_may_go_ || hypervisors_.empty() || host_.clock().now() - started_ >= TsiTable::kKeep) {
+        return true;
+    }
+    // As long as flows stay, none follows the directory: so for nobody without need.
+    return served_before_ && std::ranges::all_of(hypervisors_, [&](const auto& entry) {
+               return entry.second.settled || !served_before_->contains(entry.first);
+           });
 }
 
 // ---- What follows ----

@@ -47,6 +47,8 @@ public:
     void configure(std::shared_ptr<const Config>, std::shared_ptr<const DirectoryView> directory);
     // Whether an NVA can be asked now, and what it says of interfaces of this host.
     void on_nva(bool is_up, const std::map<Announcer::Key, Announcer::Answer>&);
+    // The switch is there, and had SAs with these.
+    void switch_up(std::set<base::IpAddress> with_sas);
     // Certificates or revocation lists are others, time has passed.
     void check_sessions();
     void poll();
@@ -74,7 +76,7 @@ public:
     // Whether it has told all that it has since this agent started, or has had the time:
     // what a former process left is not to be taken away before.
     bool is_settled(const base::IpAddress& hypervisor) const;
-    // The same for all that are there, so that flows of a former process may go.
+    // The same for all that a former process may have left flows of, so that these may go.
     bool is_settled() const;
     std::vector<HypervisorView> view() const;
 
@@ -131,6 +133,8 @@ private:
     std::map<base::IpAddress, Hypervisor> hypervisors_;
     TsiTable table_;
     bool flows_may_go_ = false;
+    // Hosts that the switch had SAs with when this agent found it; nothing: not found yet.
+    std::optional<std::set<base::IpAddress>> served_before_;
     TimePoint started_;
     WakeTimer timer_;
 };

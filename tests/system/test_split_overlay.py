@@ -47,6 +47,10 @@ def test_fail_over_with_an_nva(labs):
     first = nve_in_use(hv1)
     second = {"nve1": "nve2", "nve2": "nve1"}[first]
     assert mapped_at(lab, vm.mac) == first
+    # An NVE that hv1 does not use, and whose agent has just begun, follows the directory all the same.
+    lab.hosts["nve3"].kill("hvagent")
+    lab.hosts["nve3"].start("hvagent")
+    vm.wait_reach(at["nve3"], timeout=20)
     begin = time.monotonic()
     for daemon in ("hvagent", "ovs-vswitchd"):
         lab.hosts[first].kill(daemon)
@@ -60,7 +64,7 @@ def test_fail_over_with_an_nva(labs):
     # The former comes back: what it has itself works, what it lost stays where it is.
     for daemon in ("ovs-vswitchd", "hvagent"):
         lab.hosts[first].start(daemon)
-    lab.wait_all_reach(40)
+    lab.wait_all_reach(60)
     assert mapped_at(lab, vm.mac) == second and nve_in_use(hv1) == second
 
 
