@@ -13,7 +13,10 @@ nvo3_ovs_patches = \
 	ovs-ext/patches/0007-dpif-no-help-for-userspace.patch \
 	ovs-ext/patches/0008-ovs-router-multicast-source.patch \
 	ovs-ext/patches/0009-xlate-tunnel-to-multicast.patch \
-	ovs-ext/patches/0010-tnl-ports-multicast.patch
+	ovs-ext/patches/0010-tnl-ports-multicast.patch \
+	ovs-ext/patches/0011-ofproto-rule-check.patch \
+	ovs-ext/patches/0012-ofproto-bridge-config.patch \
+	ovs-ext/patches/0013-connmgr-connection-target.patch
 EXTRA_DIST += ovs-ext/build-ovs $(nvo3_ovs_patches) \
 	ovs-ext/patches/README.md \
 	ovs-ext/shim/README.md
