@@ -630,6 +630,7 @@ void Peers::on_switch_up(const esp::msg::SwitchHello& hello, const std::vector<e
     overlay_.switch_up(live, switch_instance_);
     hypervisor_.switch_restarted(switch_instance_);
     published_.clear();
+    served_.reset();
     changed();
 }
 
@@ -661,6 +662,8 @@ void Peers::on_switch_message(const esp::SaMessage& message)
         }
     } else if (const auto* alarm = std::get_if<esp::msg::Alarm>(&message)) {
         on_alarm(*alarm);
+    } else if (const auto* notice = std::get_if<esp::msg::GuardNotice>(&message)) {
+        on_guard_notice(*notice);
     }
 }
 

@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -112,12 +113,14 @@ private:
     void report_changes(const Config* before);
     void poll();
     void publish();
+    void tell_served();
     // What all ports show: credentials, configuration.
     void all_changed();
     std::map<std::string, PortState> port_states() const;
     PortState flow_port_state(const Tunnel&) const;
     void on_result(const esp::msg::Result&);
     void on_alarm(const esp::msg::Alarm&);
+    void on_guard_notice(const esp::msg::GuardNotice&);
 
     boost::asio::io_context& io_;
     const Options options_;
@@ -145,6 +148,7 @@ private:
     std::shared_ptr<const NetworkView> networks_ = std::make_shared<const NetworkView>();   // published
     std::map<uint32_t, AwaitedResult> results_;     // by request
     std::map<std::string, PortState> published_;
+    std::optional<std::vector<base::Vni>> served_;  // as the switch has been told
     bool publish_pending_ = false, answers_pending_ = false;
     std::chrono::steady_clock::duration publish_cost_{};    // the last time
     bool stopping_ = false;

@@ -47,12 +47,16 @@ AM_DISTCHECK_CONFIGURE_FLAGS = --with-ovs-build=$(OVS_BUILD)
 
 noinst_HEADERS += \
 	ovs-ext/api/nvo3_ext.h \
+	ovs-ext/api/nvo3_guard.h \
 	ovs-ext/api/nvo3_host.h
 
 # The shim: C, the only place with OVS's internal headers.
 noinst_LIBRARIES += ovs-ext/libnvo3shim.a
 ovs_ext_libnvo3shim_a_SOURCES = \
 	ovs-ext/shim/nvo3_dpif.c \
+	ovs-ext/shim/nvo3_guard.c \
+	ovs-ext/shim/nvo3_guard.h \
+	ovs-ext/shim/nvo3_guard_steps.c \
 	ovs-ext/shim/nvo3_host.c \
 	ovs-ext/shim/nvo3_internal.h \
 	ovs-ext/shim/nvo3_neigh.c \
@@ -78,7 +82,8 @@ ovs_ext_vswitchd_ovs_vswitchd_CPPFLAGS = -I$(top_srcdir) $(OVS_CPPFLAGS) \
 ovs_ext_vswitchd_ovs_vswitchd_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=bridge_init -Wl,--wrap=bridge_run \
 	-Wl,--wrap=bridge_wait -Wl,--wrap=bridge_exit \
-	-Wl,--wrap=tnl_neigh_set -Wl,--wrap=ovs_print_version
+	-Wl,--wrap=tnl_neigh_set -Wl,--wrap=ovs_print_version \
+	-Wl,--wrap=connmgr_run
 nvo3_switch_own_libs = \
 	ovs-ext/libnvo3shim.a \
 	ovs-ext/libnvo3engine.a \

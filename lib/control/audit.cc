@@ -87,6 +87,8 @@ to_string(AuditKind kind) noexcept
     case AuditKind::config_changed: return "config_changed";
     case AuditKind::alarm: return "alarm";
     case AuditKind::tsi_changed: return "tsi_changed";
+    case AuditKind::rule_refused: return "rule_refused";
+    case AuditKind::rule_suspect: return "rule_suspect";
     }
     return "unknown";
 }

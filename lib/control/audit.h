@@ -41,6 +41,8 @@ enum class AuditKind : uint8_t {
     config_changed,
     alarm,
     tsi_changed,    // of a hypervisor, at its external NVE
+    rule_refused,   // an OpenFlow request, by the rule guard of the switch
+    rule_suspect,   // the same, but the guard only logs
 };
 inline constexpr AuditKind kLastAuditKind = AuditKind::tsi_changed;
 const char* to_string(AuditKind kind) noexcept;

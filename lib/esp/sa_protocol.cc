@@ -28,12 +28,14 @@ enum Type : uint8_t {
     kRemovePeer = 4,
     kListSas = 5,
     kPortStatus = 6,
+    kServedNetworks = 7,
     kSwitchHello = 16,
     kResult = 17,
     kSaRecord = 18,
     kAcquire = 19,
     kSaExpiring = 20,
     kAlarm = 21,
+    kGuardNotice = 22,
 };
 
 constexpr size_t kSizeOfSize = 4;
@@ -58,6 +60,14 @@ public:
     void field(const std::string& text)
     {
         out_.string16(std::string_view(text).substr(0, kSaTextMax));
+    }
+    void field(const std::vector<base::Vni>& vnis)
+    {
+        const size_t count = std::min(vnis.size(), kSaServedMax);
+        out_.u16(static_cast<uint16_t>(count));
+        for (size_t i = 0; i < count; i++) {
+            field(vnis[i]);
+        }
     }
     void field(const base::Secret& key)
     {
@@ -120,6 +130,15 @@ public:
         text = in_.string16();
         good_ = good_ && text.size() <= kSaTextMax;
     }
+    void field(std::vector<base::Vni>& vnis)
+    {
+        const size_t count = in_.u16();
+        good_ = good_ && count <= kSaServedMax && in_.remaining() >= count * sizeof(uint32_t);
+        vnis.resize(good_ ? count : 0);
+        for (base::Vni& vni : vnis) {
+            field(vni);
+        }
+    }
     void field(base::Secret& key) { key = base::Secret(in_.bytes(in_.u16())); }
 
     bool good() const { return good_ && in_.complete(); }
@@ -163,6 +182,7 @@ void fields(auto& c, Is<msg::RemoveSa> auto& m) { all(c, m.request, m.direction,
 void fields(auto& c, Is<msg::RemovePeer> auto& m) { all(c, m.request, m.remote); }
 void fields(auto& c, Is<msg::ListSas> auto& m) { all(c, m.request); }
 void fields(auto& c, Is<msg::PortStatus> auto& m) { all(c, m.port, m.state, m.peer, m.error); }
+void fields(auto& c, Is<msg::ServedNetworks> auto& m) { all(c, m.vnis); }
 void fields(auto& c, Is<msg::SwitchHello> auto& m) { all(c, m.version, m.switch_instance, m.aead); }
 void fields(auto& c, Is<msg::Result> auto& m) { all(c, m.request, m.error, m.text); }
 void fields(auto& c, Is<msg::SaRecord> auto& m)
@@ -180,9 +200,15 @@ void fields(auto& c, Is<msg::Alarm> auto& m)
     all(c, m.reason, m.remote, m.vni_expected, m.vni_seen, m.spi, m.count);
 }
 
+void fields(auto& c, Is<msg::GuardNotice> auto& m)
+{
+    all(c, m.bridge, m.connection, m.reason, m.text, m.refused, m.count);
+}
+
 constexpr Type kTypes[] = {
     kAgentHello, kInstallSa, kRemoveSa, kRemovePeer, kListSas, kPortStatus,
-    kSwitchHello, kResult, kSaRecord, kAcquire, kSaExpiring, kAlarm,
+    kServedNetworks, kSwitchHello, kResult, kSaRecord, kAcquire, kSaExpiring, kAlarm,
+    kGuardNotice,
 };
 static_assert(std::size(kTypes) == std::variant_size_v<SaMessage>);
 
@@ -247,12 +273,14 @@ decode(ByteView data)
     case kRemovePeer: return decode_as<msg::RemovePeer>(in);
     case kListSas: return decode_as<msg::ListSas>(in);
     case kPortStatus: return decode_as<msg::PortStatus>(in);
+    case kServedNetworks: return decode_as<msg::ServedNetworks>(in);
     case kSwitchHello: return decode_as<msg::SwitchHello>(in);
     case kResult: return decode_as<msg::Result>(in);
     case kSaRecord: return decode_as<msg::SaRecord>(in);
     case kAcquire: return decode_as<msg::Acquire>(in);
     case kSaExpiring: return decode_as<msg::SaExpiring>(in);
     case kAlarm: return decode_as<msg::Alarm>(in);
+    case kGuardNotice: return decode_as<msg::GuardNotice>(in);
     }
     return Error{EPROTO, "a message of the SA socket has an unknown type: do the "
                          "agent and the switch have the same version?"};

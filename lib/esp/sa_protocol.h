@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/ids.h"
@@ -28,10 +29,11 @@
 
 namespace nvo3::esp {
 
-inline constexpr uint16_t kSaProtocolVersion = 1;
+inline constexpr uint16_t kSaProtocolVersion = 2;
 // Largest type and body; longer texts are cut when encoded.
 inline constexpr size_t kSaMessageMax = 65536;
 inline constexpr size_t kSaTextMax = 4096;
+inline constexpr size_t kSaServedMax = 16000;       // networks of one host
 inline constexpr const char* kSaSocketName = "nvo3-sa.sock";
 
 // Why an SA is about to end (soft) or has ended (all others).
@@ -91,6 +93,13 @@ struct PortStatus {
     std::string peer;
     std::string error;      // a sentence; empty: none
     bool operator==(const PortStatus&) const = default;
+};
+
+// All networks that ports with nvo3_vnis=nva may carry, for the rule guard: takes
+// the place of what was said before, and outlives the agent.  No answer.
+struct ServedNetworks {
+    std::vector<base::Vni> vnis;
+    bool operator==(const ServedNetworks&) const = default;
 };
 
 // ---- Switch to agent ----
@@ -159,12 +168,25 @@ struct Alarm {
     bool operator==(const Alarm&) const = default;
 };
 
+// The rule guard has refused OpenFlow requests; at most one a second for each
+// bridge and reason.
+struct GuardNotice {
+    std::string bridge;
+    std::string connection;     // "learn": none
+    std::string reason;         // a word
+    std::string text;           // what the last of them would have done
+    bool refused = true;        // false: passed, the guard is told to log only
+    uint64_t count = 0;         // since the last notice of this kind
+    bool operator==(const GuardNotice&) const = default;
+};
+
 }  // namespace msg
 
 using SaMessage =
     std::variant<msg::AgentHello, msg::InstallSa, msg::RemoveSa, msg::RemovePeer,
-                 msg::ListSas, msg::PortStatus, msg::SwitchHello, msg::Result,
-                 msg::SaRecord, msg::Acquire, msg::SaExpiring, msg::Alarm>;
+                 msg::ListSas, msg::PortStatus, msg::ServedNetworks, msg::SwitchHello,
+                 msg::Result, msg::SaRecord, msg::Acquire, msg::SaExpiring, msg::Alarm,
+                 msg::GuardNotice>;
 
 // The whole message with its size.  It may hold a key, hence a Secret.
 base::Secret encode(const SaMessage& message);

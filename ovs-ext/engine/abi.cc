@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// nvo3_ext.h: the C ABI around the one Engine of the process.  No exception
+// nvo3_ext.h and nvo3_guard.h: the C ABI around the one Engine of the process.  No exception
 // crosses it: what control functions throw (memory) ends in ENOMEM or nothing.
 // Threads: as nvo3_ext.h says.
 #include "ovs-ext/api/nvo3_ext.h"
@@ -207,6 +207,57 @@ char*
 nvo3_metrics(void)
 {
     return engine ? guarded([&] { return copy_text(engine->metrics()); }, static_cast<char*>(nullptr))
+                  : nullptr;
+}
+
+int
+nvo3_guard_set_bridge(const char* bridge, const char* mode, char** errp)
+{
+    *errp = nullptr;
+    return engine ? guarded([&] { return give(engine->guard().set_bridge(bridge, mode), errp); }, ENOMEM) : 0;
+}
+
+void
+nvo3_guard_remove_bridge(const char* bridge)
+{
+    if (engine) {
+        guarded([&] { engine->guard().remove_bridge(bridge); return 0; }, 0);
+    }
+}
+
+void
+nvo3_guard_set_port(const char* bridge, uint32_t ofp_port, const char* name)
+{
+    if (engine) {
+        guarded([&] { engine->guard().set_port(bridge, ofp_port, name); return 0; }, 0);
+    }
+}
+
+bool
+nvo3_guard_is_on(const char* bridge)
+{
+    return engine && guarded([&] { return engine->guard().is_on(bridge); }, true);
+}
+
+bool
+nvo3_guard_permits(const char* bridge, const nvo3_guard_change* change)
+{
+    return !engine || guarded([&] { return engine->permits(bridge, *change); }, false);
+}
+
+char*
+nvo3_guard_objection(const char* bridge, const nvo3_guard_change* change)
+{
+    return engine ? guarded([&] { return copy_text(engine->guard().objection(bridge, *change)); },
+                            static_cast<char*>(nullptr))
+                  : nullptr;
+}
+
+char*
+nvo3_guard_show(const char* bridge, bool json)
+{
+    return engine ? guarded([&] { return copy_text(engine->guard().show(bridge, json)); },
+                            static_cast<char*>(nullptr))
                   : nullptr;
 }
 

@@ -8,6 +8,10 @@ ovs_ext_libnvo3engine_a_SOURCES = \
 	ovs-ext/engine/counters.h \
 	ovs-ext/engine/engine.cc \
 	ovs-ext/engine/engine.h \
+	ovs-ext/engine/guard.cc \
+	ovs-ext/engine/guard.h \
+	ovs-ext/engine/guard_rules.cc \
+	ovs-ext/engine/guard_rules.h \
 	ovs-ext/engine/json.cc \
 	ovs-ext/engine/json.h \
 	ovs-ext/engine/notices.cc \
@@ -38,6 +42,7 @@ tests_unit_engine_tests_SOURCES = \
 	tests/unit/engine/engine_fixture.h \
 	tests/unit/engine/engine_packet_test.cc \
 	tests/unit/engine/engine_threads_test.cc \
+	tests/unit/engine/guard_test.cc \
 	tests/unit/engine/json_test.cc \
 	tests/unit/engine/notices_test.cc \
 	tests/unit/engine/peers_test.cc \

@@ -47,7 +47,13 @@ Engine::make(const nvo3_host& host)
 }
 
 Engine::Engine(const nvo3_host& host, const esp::AeadLibrary& library, uint64_t instance)
-    : host_(host), library_(library), peers_(host), keeper_(host, peers_, library),
+    : host_(host), library_(library), peers_(host),
+      guard_([this] {
+          Notice notice;
+          notice.kind = NoticeKind::guard;
+          notices_.post(notice);
+      }),
+      keeper_(host, peers_, library),
       agent_(host, socket_path(host),
              esp::msg::SwitchHello{esp::kSaProtocolVersion, instance, library.name()}, *this),
       notifier_(host, peers_, ports_, global_, agent_)
@@ -93,7 +99,15 @@ Engine::run()
     agent_.run();
     if (keeper_.take_changed()) {
         mark_all_ports();
+        if (!guard_.agent_has_told()) {
+            std::set<base::Vni> vnis;
+            for (const auto& [channel, count] : keeper_.counts()) {
+                vnis.insert(channel.vni);
+            }
+            guard_.sas_serve(std::move(vnis));
+        }
     }
+    tell_guard();
     tell_status();
 }
 
@@ -108,6 +122,9 @@ Engine::wait()
         host_.wait_fd(notices_.wake_fd(), POLLIN);
     }
     if (const long long when = keeper_.next_scan_ms(); when != LLONG_MAX) {
+        host_.wait_until(when);
+    }
+    if (const long long when = guard_.next_notice_ms(); when != LLONG_MAX) {
         host_.wait_until(when);
     }
     if (!changed_ports_.empty() || (retell_ && !agent_.listing())) {
@@ -140,6 +157,24 @@ Engine::tell_status()
             host_.status_changed(name.c_str());
         }
     }
+}
+
+void
+Engine::tell_guard()
+{
+    for (const esp::msg::GuardNotice& notice : guard_.take_notices(host_.now_ms())) {
+        const std::string text = "bridge " + notice.bridge + ": " + (notice.refused ? "refused " : "would refuse ")
+                                 + notice.text + ", from " + notice.connection
+                                 + (notice.count > 1 ? " (" + std::to_string(notice.count) + " of this kind)" : "");
+        host_.log(NVO3_LOG_WARN, text.c_str());
+        agent_.send_event(notice);
+    }
+}
+
+bool
+Engine::permits(std::string_view bridge, const nvo3_guard_change& change)
+{
+    return guard_.permits(bridge, change, host_.now_ms());
 }
 
 // ---- Ports ----
@@ -188,6 +223,7 @@ Engine::ports_changed(const PortConfig* former, const PortConfig* now)
         });
     }
     refresh_lanes();
+    guard_.ports_changed(ports_.all());
     std::map<std::pair<Channel, esp::Cipher>, bool> stays;
     keeper_.remove_if([&](const esp::SaRuntime& sa) {
         const Channel channel = channel_of(sa);
@@ -385,6 +421,12 @@ Engine::handle(esp::msg::PortStatus& message)
     }
     std::string name = message.port;
     agent_view_.insert_or_assign(std::move(name), std::move(message));
+}
+
+void
+Engine::handle(esp::msg::ServedNetworks& message)
+{
+    guard_.agent_serves(message.vnis);
 }
 
 }  // namespace nvo3::engine

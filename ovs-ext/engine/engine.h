@@ -23,6 +23,7 @@
 #include "ovs-ext/api/nvo3_ext.h"
 #include "ovs-ext/engine/agent_socket.h"
 #include "ovs-ext/engine/counters.h"
+#include "ovs-ext/engine/guard.h"
 #include "ovs-ext/engine/notices.h"
 #include "ovs-ext/engine/notifier.h"
 #include "ovs-ext/engine/peers.h"
@@ -63,6 +64,11 @@ public:
     void seal(base::Encap encap, base::ByteView header, nvo3_frame* frames, size_t n) noexcept;
     void open(base::Encap encap, nvo3_frame* frames, size_t n) noexcept;
 
+    // ---- Rule guard ----
+
+    Guard& guard() noexcept { return guard_; }
+    bool permits(std::string_view bridge, const nvo3_guard_change& change);
+
     // ---- ovs-appctl ----
 
     // Empty: no such port.
@@ -89,9 +95,11 @@ private:
     void handle(esp::msg::RemovePeer& message);
     void handle(esp::msg::ListSas& message);
     void handle(esp::msg::PortStatus& message);
+    void handle(esp::msg::ServedNetworks& message);
     void answer(uint32_t request, const base::Status& status);
     void mark_all_ports();
     void tell_status();
+    void tell_guard();
 
     // packet.cc
     bool find_target(base::Encap encap, base::ByteView header, nvo3_frame* frames, size_t n,
@@ -114,6 +122,7 @@ private:
     Counters global_;           // refused packets of no peer
     NoticeQueue notices_;
     NoticeFilter filter_;
+    Guard guard_;
 
     // Main thread, except keeper_.sad().
     PortTable ports_;

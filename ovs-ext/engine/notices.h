@@ -22,7 +22,8 @@
 
 namespace nvo3::engine {
 
-enum class NoticeKind : uint8_t { acquire, alarm };
+// guard: the rule guard has something to tell, and keeps what.
+enum class NoticeKind : uint8_t { acquire, alarm, guard };
 
 struct Notice {
     NoticeKind kind = NoticeKind::acquire;

@@ -24,7 +24,7 @@ Notifier::run(NoticeQueue& notices)
     for (size_t i = 0; i < NoticeQueue::kCapacity && notices.pop(notice); i++) {
         if (notice.kind == NoticeKind::acquire) {
             acquire(notice, now);
-        } else {
+        } else if (notice.kind == NoticeKind::alarm) {
             alarm(notice, now);
         }
     }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The bridge implementation of type "nvo3": derives from ofproto-dpif and tells
- * the table of protected ports (nvo3_ports.c) which of them a bridge has.
+ * the table of protected ports (nvo3_ports.c) which of them a bridge has, and
+ * has its OpenFlow guarded (nvo3_guard.c).
  * Threads: main thread only. */
 
 #include "netdev.h"
 #include "ofproto/ofproto-provider.h"
 #include "openvswitch/vlog.h"
+#include "ovs-ext/shim/nvo3_guard.h"
 #include "ovs-ext/shim/nvo3_internal.h"
 #include "sset.h"
 
@@ -33,6 +35,7 @@ nvo3_ofproto_construct(struct ofproto *ofproto)
 
     if (!error) {
         nvo3_neigh_set_protected(ofproto->name, true);
+        nvo3_guard_add(ofproto);
     }
     return error;
 }
@@ -41,6 +44,7 @@ static void
 nvo3_ofproto_destruct(struct ofproto *ofproto, bool del)
 {
     nvo3_neigh_set_protected(ofproto->name, false);
+    nvo3_guard_remove(ofproto);
     ofproto_dpif_class.destruct(ofproto, del);
 }
 
@@ -50,7 +54,13 @@ nvo3_ofproto_port_construct(struct ofport *port)
     int error = ofproto_dpif_class.port_construct(port);
 
     if (!error) {
-        nvo3_ports_set_live(netdev_get_name(port->netdev), true);
+        const char *name = netdev_get_name(port->netdev);
+
+        nvo3_ports_set_live(name, true);
+        if (nvo3_vport_encap(port->netdev)) {
+            nvo3_guard_set_port(port->ofproto->name,
+                                ofp_to_u16(port->ofp_port), name);
+        }
     }
     return error;
 }
@@ -59,6 +69,7 @@ static void
 nvo3_ofproto_port_destruct(struct ofport *port, bool del)
 {
     nvo3_ports_set_live(netdev_get_name(port->netdev), false);
+    nvo3_guard_set_port(port->ofproto->name, ofp_to_u16(port->ofp_port), NULL);
     ofproto_dpif_class.port_destruct(port, del);
 }
 
@@ -72,6 +83,7 @@ nvo3_ofproto_register(void)
     nvo3_class.destruct = nvo3_ofproto_destruct;
     nvo3_class.port_construct = nvo3_ofproto_port_construct;
     nvo3_class.port_destruct = nvo3_ofproto_port_destruct;
+    nvo3_guard_derive(&nvo3_class);
 
     /* ofproto_dpif_class serves the types of all datapaths, this one as well:
      * the class that is registered first gets it. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The commands nvo3/show, nvo3/sa-list, nvo3/counters and nvo3/metrics of
+ * The commands nvo3/show, nvo3/sa-list, nvo3/counters, nvo3/guard and nvo3/metrics of
  * ovs-appctl.  A last argument "json" asks for JSON, but of the last.  No command prints a key: the engine gives the
  * text, and has no function that would.
  * Threads: main thread only. */
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "openvswitch/util.h"
+#include "ovs-ext/shim/nvo3_guard.h"
 #include "ovs-ext/shim/nvo3_internal.h"
 #include "unixctl.h"
 #include "util.h"
@@ -75,10 +76,8 @@ nvo3_unixctl_counters(struct unixctl_conn *conn, int argc, const char *argv[],
 }
 
 static void
-nvo3_unixctl_metrics(struct unixctl_conn *conn, int argc OVS_UNUSED,
-                     const char *argv[] OVS_UNUSED, void *aux OVS_UNUSED)
-{
-    reply(conn, nvo3_metrics());
+ * The commands nvo3/show, nvo3/sa-list, nvo3/counters, nvo3/guard and nvo3/metrics of
+ * ovs-appctl.  A last argument "json" asks for JSON, but of the last.  No command prints a key: the engine gives the
 }
 
 void
@@ -90,6 +89,6 @@ nvo3_unixctl_register(void)
                              nvo3_unixctl_sa_list, NULL);
     unixctl_command_register("nvo3/counters", "[json]", 0, 1,
                              nvo3_unixctl_counters, NULL);
-    unixctl_command_register("nvo3/metrics", "", 0, 0, nvo3_unixctl_metrics,
-                             NULL);
+ * The commands nvo3/show, nvo3/sa-list, nvo3/counters, nvo3/guard and nvo3/metrics of
+ * ovs-appctl.  A last argument "json" asks for JSON, but of the last.  No command prints a key: the engine gives the
 }

@@ -77,6 +77,8 @@ main(int argc, char* argv[])
         msg::SaExpiring{},
         msg::Alarm{},
         install_group(),
+        msg::ServedNetworks{{base::Vni(5001), base::Vni(5002)}},
+        msg::GuardNotice{"br-int", "tcp:192.0.2.1", "sets_unserved_vni", "a flow", true, 2},
     };
     base::Bytes stream;
     for (size_t i = 0; i < std::size(messages); i++) {

@@ -93,6 +93,18 @@ msg::PortStatus FakeSwitch::port(const std::string& name) const
     return it == ports_.end() ? msg::PortStatus{} : it->second;
 }
 
+std::optional<std::vector<base::Vni>> FakeSwitch::served() const
+{
+    std::lock_guard lock(mutex_);
+    return served_;
+}
+
+size_t FakeSwitch::times_served() const
+{
+    std::lock_guard lock(mutex_);
+    return times_served_;
+}
+
 size_t FakeSwitch::agents() const
 {
     std::lock_guard lock(mutex_);
@@ -187,6 +199,10 @@ void FakeSwitch::handle(int, const esp::SaMessage& message)
     } else if (const auto* what = std::get_if<msg::PortStatus>(&message)) {
         std::lock_guard lock(mutex_);
         ports_[what->port] = *what;
+    } else if (const auto* what = std::get_if<msg::ServedNetworks>(&message)) {
+        std::lock_guard lock(mutex_);
+        served_ = what->vnis;
+        times_served_++;
     }
 }
 

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -48,6 +49,9 @@ public:
     std::vector<Sa> sas() const;
     std::vector<Sa> sas(esp::SaDirection) const;
     esp::msg::PortStatus port(const std::string& name) const;
+    // The networks that the agent has told, and how often; nothing before.
+    std::optional<std::vector<base::Vni>> served() const;
+    size_t times_served() const;
     size_t agents() const;      // connections so far
 
     void send(const esp::SaMessage&);
@@ -74,6 +78,8 @@ private:
     size_t agents_ = 0;
     std::vector<Sa> sas_;
     std::map<std::string, esp::msg::PortStatus> ports_;
+    std::optional<std::vector<base::Vni>> served_;
+    size_t times_served_ = 0;
     std::function<void(const Sa&)> on_install_;
 };
 

@@ -28,7 +28,7 @@ class SaSocket:
         self._socket.connect(str(host.rundir / "nvo3-sa.sock"))
         self._buffer = b""
         self._request = 0
-        self._send(1, struct.pack("!HQ", 1, 0x6C6162))
+        self._send(1, struct.pack("!HQ", 2, 0x6C6162))
         kind, body = self.receive()
         assert kind == 16, f"the switch's first message is of type {kind}"
         self.switch_instance = struct.unpack("!Q", body[2:10])[0]
@@ -70,3 +70,19 @@ class SaSocket:
         def text(words):
             return struct.pack("!H", len(words)) + words.encode()
         self._send(6, text(port) + text("up") + text(peer) + text(""))
+
+    def serve(self, *vnis):
+        """Says which networks ports with nvo3_vnis=nva may carry, all of them."""
+        self._send(7, struct.pack(f"!H{len(vnis)}I", len(vnis), *vnis))
+
+    def guard_notice(self):
+        """The next notice of the rule guard: bridge, connection, reason, text, refused, count."""
+        while True:
+            kind, body = self.receive()
+            if kind == 22:
+                texts = []
+                for _ in range(4):
+                    size = int.from_bytes(body[:2], "big")
+                    texts.append(body[2:2 + size].decode())
+                    body = body[2 + size:]
+                return (*texts, bool(body[0]), int.from_bytes(body[1:], "big"))

@@ -82,6 +82,9 @@ TEST(SaProtocol, EveryMessageComesBackTheSame)
     expect_same_again(msg::SaExpiring{SaDirection::outbound, Spi(301), kRemote,
                                       kGroup, base::Encap::geneve, Vni(1), ExpiryReason::hard_seconds});
     expect_same_again(msg::Alarm{DropReason::wrong_vni, kRemote, Vni(1), Vni(2), Spi(302), 1000});
+    expect_same_again(msg::ServedNetworks{});
+    expect_same_again(msg::ServedNetworks{{Vni(0), Vni(5001), Vni(0xffffff)}});
+    expect_same_again(msg::GuardNotice{"br-int", "tcp:192.0.2.1:6653", "sets_unserved_vni", "a flow that", false, 3});
 }
 
 TEST(SaProtocol, InstallSaComesBackTheSame)
@@ -122,7 +125,8 @@ TEST(SaProtocol, RefusesEveryCutMessage)
 {
     for (const SaMessage& message :
          {SaMessage(msg::AgentHello{}), SaMessage(msg::PortStatus{"a", "b", "c", "d"}),
-          SaMessage(msg::SaRecord{}), SaMessage(msg::Alarm{})}) {
+          SaMessage(msg::SaRecord{}), SaMessage(msg::Alarm{}), SaMessage(msg::ServedNetworks{{Vni(1), Vni(2)}}),
+          SaMessage(msg::GuardNotice{"a", "b", "c", "d", true, 1})}) {
         const Bytes whole = body(message);
         ASSERT_TRUE(decode(whole).ok()) << message.index();
         for (size_t size = 0; size < whole.size(); size++) {
@@ -134,6 +138,27 @@ TEST(SaProtocol, RefusesEveryCutMessage)
     for (size_t size = 0; size < install.size(); size++) {
         EXPECT_FALSE(decode(ByteView(install).first(size)).ok()) << size;
     }
+}
+
+TEST(SaProtocol, ServedNetworksAreBounded)
+{
+    msg::ServedNetworks most{std::vector<Vni>(kSaServedMax, Vni(5001))};
+    expect_same_again(most);
+    msg::ServedNetworks more = most;
+    more.vnis.push_back(Vni(5002));
+    const Bytes cut = body(more);
+    EXPECT_EQ(cut, body(most)) << "what does not fit is left out";
+
+    Bytes data = body(most);
+    const uint16_t count = kSaServedMax + 1;
+    data[1] = count >> 8;
+    data[2] = count & 0xff;
+    data.insert(data.end(), 4, 0);
+    EXPECT_FALSE(decode(data).ok()) << "one too many";
+
+    data = body(msg::ServedNetworks{{Vni(0xffffff)}});
+    data[3] = 1;
+    EXPECT_FALSE(decode(data).ok()) << "no VNI";
 }
 
 TEST(SaProtocol, RefusesOctetsTooMany)

@@ -359,6 +359,44 @@ TEST_F(OverlayTest, MemberThatLeavesLosesAllOnBothSides)
     EXPECT_TRUE(await([&] { return b().agent->networks()->directory->vns.empty(); }));
 }
 
+// What the rule guard measures flows by: all networks, as soon as they are known, again
+// to each switch; nothing is said while the directory is not complete.
+TEST_F(OverlayTest, SwitchIsToldWhatIsServed)
+{
+    begin();
+    using Vnis = std::vector<base::Vni>;
+    ASSERT_TRUE(await([&] { return a().sw->served() == Vnis{kVni}; })) << describe(a());
+    b().sw.reset();
+    b().sw = std::make_unique<FakeSwitch>(b().socket);
+    EXPECT_TRUE(await([&] { return b().sw->served() == Vnis{kVni}; })) << "another switch";
+    nva_->leave("hv2");
+    EXPECT_TRUE(await([&] { return b().sw->served() == Vnis{}; }));
+
+    const size_t times = a().sw->times_served(), agents = a().sw->agents();
+    nva_.reset();
+    a().agent.reset();
+    a().start();
+    ASSERT_TRUE(await([&] { return a().sw->agents() > agents && a().sw->port("nva0").state == "waiting"; }));
+    EXPECT_EQ(a().sw->times_served(), times) << "what the switch was told before stays";
+    a().raw.other_config.erase("nvo3-nva");
+    a().agent->configure(a().raw);
+    EXPECT_TRUE(await([&] { return a().sw->served() == Vnis{}; })) << "no NVA, no networks of it";
+}
+
+TEST_F(OverlayTest, RefusedRulesAreAudited)
+{
+    begin();
+    auto audited = [&](const std::string& words) {
+        return std::ranges::any_of(a().agent->audit().recent(), [&](const std::string& line) { return line.find(words) != std::string::npos; });
+    };
+    a().sw->send(esp::msg::GuardNotice{"br-int", "tcp:192.0.2.9", "sets_unserved_vni", "a flow that sets", true, 3});
+    ASSERT_TRUE(await([&] { return audited("rule_refused"); }));
+    EXPECT_TRUE(audited(R"("bridge":"br-int","connection":"tcp:192.0.2.9","rule":"sets_unserved_vni","count":3)")) << a().agent->audit().recent().back();
+    EXPECT_TRUE(audited(R"("reason":"a flow that sets")"));
+    a().sw->send(esp::msg::GuardNotice{"br-int", "learn", "enters_pipeline", "a flow that enters", false, 1});
+    EXPECT_TRUE(await([&] { return audited("rule_suspect"); }));
+}
+
 TEST_F(OverlayTest, RestartedSwitchIsGivenNoFormerKeyOfAGroup)
 {
     begin();

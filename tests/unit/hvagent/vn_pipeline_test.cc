@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <functional>
 #include <set>
+
+#include "ovs-ext/api/nvo3_guard.h"
 
 namespace nvo3::agent {
 namespace {
@@ -290,6 +293,28 @@ void with_hypervisor(World& world)
     world.networks.remote_tsis = {{"hv7/a", "tun7", base::Vni(5001), mac(7), {ip("10.0.0.7")}},
                                   {"hv7/b", "tun7", base::Vni(5001), mac(8), {}},
                                   {"hv8/c", "tun8", base::Vni(5001), mac(9), {}}};
+}
+
+// The switch's rule guard knows the flows by what api/nvo3_guard.h says of them.
+TEST(VnPipeline, RuleGuardKnowsTheseFlows)
+{
+    World world;
+    world.input.unusable = {{"tap5", 9, "blue", "", "", ""}};
+    world.input.plain_ports = {7};
+    with_hypervisor(world);
+    Pipeline pipeline = world.make();
+    EXPECT_NE(actions(pipeline, "table=" + std::to_string(NVO3_GUARD_WITNESS_TABLE) + ",priority=0"), nullptr);
+    ASSERT_FALSE(pipeline.closed_to_flood.empty());
+    for (uint32_t port : pipeline.closed_to_flood) {
+        EXPECT_NE(actions(pipeline, "table=0,priority=" + std::to_string(NVO3_GUARD_PRIORITY) + ",send_flow_rem,in_port=" + std::to_string(port)), nullptr)
+            << port;
+    }
+    for (const std::string& flow : pipeline.flows) {
+        int table = -1, priority = -1;
+        ASSERT_EQ(std::sscanf(flow.c_str(), "table=%d,priority=%d", &table, &priority), 2) << flow;
+        EXPECT_TRUE(table == 0 || (table >= NVO3_GUARD_FIRST_TABLE && table <= NVO3_GUARD_LAST_TABLE)) << flow;
+        EXPECT_TRUE(table != 0 || priority >= NVO3_GUARD_PRIORITY || flow.find("in_port=7 ") != flow.npos) << flow;
+    }
 }
 
 TEST(VnPipeline, TsisOfHypervisors)
