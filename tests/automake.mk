@@ -13,6 +13,7 @@ EXTRA_DIST += \
 	tests/bench/overlay_bench \
 	tests/conftest.py \
 	tests/requirements.md \
+	tests/support/controller.py \
 	tests/support/insider.py \
 	tests/support/nva_session.py \
 	tests/support/nve_tool.py \
@@ -25,6 +26,8 @@ EXTRA_DIST += \
 	tests/system/test_doctor.py \
 	tests/system/test_failures.py \
 	tests/system/test_groups_switch.py \
+	tests/system/test_guard.py \
+	tests/system/test_guard_overlay.py \
 	tests/system/test_insider.py \
 	tests/system/test_libvirt.py \
 	tests/system/test_mesh.py \
