@@ -657,7 +657,7 @@ TEST_F(NvaClientTest, RefusedInterface)
     EXPECT_EQ(client_->refused_tsis().count("vm1"), 1u) << "another's MAC: no packet of it, not for the time of an answer";
     EXPECT_EQ(client_->tsis()[0].state, "waiting");
     nva_->answer(nva_->last_announce(), false, "the MAC is at hv2");
-    ASSERT_TRUE(run_until([&] { return client_->refused_tsis().size() == 1; }));
+    ASSERT_TRUE(run_until([&] { return client_->tsis()[0].state == "refused"; }));
     EXPECT_EQ(client_->refused_tsis().at("vm1"), "the MAC is at hv2");
     EXPECT_EQ(client_->tsis()[0].state, "refused");
     EXPECT_TRUE(audited("the MAC is at hv2"));
