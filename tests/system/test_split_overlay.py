@@ -240,7 +240,7 @@ def test_hypervisor_that_plays_nve_towards_another(pair):
     try:
         events = len(hv1.audit())
         uses(hv1, [hv2])
-        wait_until(lambda: any(event["event"] == "refused" and "role nve" in event["reason"] for event in hv1.audit()[events:]),
+        wait_until(lambda: any(event["event"] == "refused" and "does not talk to the role hypervisor" in event["reason"] for event in hv1.audit()[events:]),
                    lambda: f"hv1 refuses hv2: {hv1.audit()[events:]}", timeout=20)
         assert nve_in_use(hv1) is None
         assert not hv1.sas(), "keys are for NVEs"
