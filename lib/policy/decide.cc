@@ -29,7 +29,9 @@ const Gateway* target(const Policy& policy, const std::string& from, const base:
 
 bool matches(const Rule& rule, const base::IpAddress& source, const base::IpAddress& destination, uint8_t proto, uint16_t port)
 {
-    return (!rule.from.prefix || rule.from.prefix->contains(source)) && (!rule.to.prefix || rule.to.prefix->contains(destination)) &&
+    // Each has its own family, whatever number a packet of the other one bears.
+    const bool other_family = rule.proto == (source.is_v4() ? kIcmp6 : kIcmp);
+    return !other_family && (!rule.from.prefix || rule.from.prefix->contains(source)) && (!rule.to.prefix || rule.to.prefix->contains(destination)) &&
            (!rule.proto || *rule.proto == proto) && (!rule.ports || (port >= rule.ports->first && port <= rule.ports->last));
 }
 

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 namespace nvo3::policy {
 namespace {
 
@@ -67,6 +69,16 @@ TEST(Decide, LogGoesBeside)
     ASSERT_TRUE(tcp.log);
     EXPECT_EQ(tcp.log->line, 5u);
     EXPECT_EQ(decide(*policy, "blue", source, destination, kIcmp, 0).log, nullptr);
+}
+
+TEST(Decide, IcmpIsOfOneFamily)
+{
+    auto policy = parse_policy("gateway a 10.1.0.254/24 fd01::fe/64\ngateway b 10.2.0.254/24 fd02::fe/64\n10 allow from a to b proto icmp\n9 allow from a to b proto icmp6\n");
+    ASSERT_TRUE(policy.ok());
+    for (const auto& [source, destination, proto, allowed] :
+         {std::tuple("10.1.0.1", "10.2.0.1", kIcmp, true), {"10.1.0.1", "10.2.0.1", kIcmp6, false}, {"fd01::1", "fd02::1", kIcmp6, true}, {"fd01::1", "fd02::1", kIcmp, false}}) {
+        EXPECT_EQ(decide(*policy, "a", *base::IpAddress::parse(source), *base::IpAddress::parse(destination), proto, 0).allowed, allowed) << source << " " << int(proto);
+    }
 }
 
 }  // namespace
