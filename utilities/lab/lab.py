@@ -45,6 +45,7 @@ class Plan:
     nves: int = 0                   # external NVEs; the hosts are hypervisors then, each of all of them
     libvirt: bool = False           # the hypervisors have a libvirtd, and no Vm of this lab
     guests: int = 0                 # but these, which libvirt starts
+    policy: str | None = None       # file with the policy between the networks, with an NVA; gateways are 10.50.K-1.254
     builddir: str | None = None
 
     def check(self):
@@ -55,6 +56,8 @@ class Plan:
                            "networks are possible, more than one network only with an NVA or external NVEs")
         if not 0 <= self.nves <= 8 or (self.nves and self.ipv6) or (self.libvirt and not self.nves):
             raise LabError("0 to 8 external NVEs are possible, with an IPv4 underlay; libvirt only with one of them")
+        if self.policy and not self.nva:
+            raise LabError("a policy between networks needs an NVA")
         if not 0 <= self.guests <= 50 or (self.guests and not self.libvirt):
             raise LabError(f"{self.guests} guests: 0 to 50 are possible, on hypervisors with libvirt")
         for name, value, values in (("underlay", self.underlay, ("afpacket", "afxdp")), ("encap", self.encap, ("geneve", "vxlan"))):
@@ -144,6 +147,8 @@ class Lab:
             vm.start(FALLBACK_MTU[self.plan.ipv6])
             if self.plan.nva or self.plan.nves:
                 vm.join(self.network(vm.vni))
+            if self.plan.policy:
+                net.ip(vm.ns, f"route add default via {vm.address.rpartition('.')[0]}.254")
         self._start_guests()
         if wait and self.protected:
             self.wait_tunnels()
@@ -259,6 +264,8 @@ class Lab:
                 number = vni - VNI + 1
                 commands += ["--", "group-add", f"vn{vni}", f"ff0e::31:{number}" if self.plan.ipv6 else f"239.31.0.{number}"]
         node.ctl(*commands)
+        if self.plan.policy:
+            node.ctl("policy-set", self.plan.policy)
 
     def _make_host(self, host):
         hypervisor = host.name in self.hypervisors and self.plan.nves > 0

@@ -18,11 +18,14 @@ EPILOG = """\
 names: host N is hvN, underlay 172.31.0.N/24 and fd31::N/64 on br-phy, integration bridge br-int, tunnel port to host M tunM;
        VM N is vmN, 10.50.0.N/24 in VNI 5001; with --vns, network K is vn5000+K and its VMs are in 10.50.K-1.0/24;
        with --split, hvN is a hypervisor with libvirt, nve1 its network edge, guest N is gN, 10.50.0.100+N;
+       with --policy, the gateway of network K is 10.50.K-1.254/24 and the default route of its VMs: the file says
+       'gateway vn5001 10.50.0.254/24', 'gateway vn5002 10.50.1.254/24', '100 allow from vn5001 to vn5002 proto icmp';
        with --nva, NVA N is nvaN, 172.31.0.200+N, and nvo3-geneve (or nvo3-vxlan) is the tunnel port to all hosts
 
 examples:
   nvo3-sandbox                                   two hosts, two VMs, a tunnel, and a look at the wire
   nvo3-sandbox up --nva --hosts 3 --vns 2         the same by an NVA: no tunnel is configured on a host
+  nvo3-sandbox up --vns 2 --policy FILE          two networks, and what may go from one to the other
   nvo3-sandbox up --split                        hypervisors with libvirt and QEMU; their network edge is another device
   nvo3-sandbox status
   nvo3-sandbox exec vm1 ping 10.50.0.2
@@ -49,6 +52,10 @@ LOOK_AROUND_NVA = """\
     {command} exec nva1 nvo3-nvactl status                   networks, hosts, groups; mapping-list, vn-list, nve-list
     {command} exec nva1 nvo3-nvactl vn-leave vn5001 hv2      hv2 serves the network no more: its VMs are cut off at once
     {command} exec hv1 ovs-appctl -t hvagent nva/show        what the NVA told; vn/show, group/show, tsi/show
+"""
+LOOK_AROUND_POLICY = """\
+    {command} exec hv1 ovs-appctl -t hvagent policy/show     gateways, rules, and packets of each; policy/trace
+    {command} exec nva1 nvo3-nvactl policy-set FILE          another policy, for all hosts at once
 """
 LOOK_AROUND_SPLIT = """\
 Look around:
@@ -95,6 +102,7 @@ def _parse(argv):
                     help="N NVAs (default 1) tell the hosts who serves which network; nothing is configured per pair of hosts")
     up.add_argument("--stores", type=int, choices=(1, 3), default=1, help="servers of the NVA's store; 3 form a cluster")
     up.add_argument("--vns", type=int, default=1, metavar="M", help="number of virtual networks (default 1; more need --nva)")
+    up.add_argument("--policy", metavar="FILE", help="the policy between the networks (see names below); implies --nva")
     up.add_argument("--split", action="store_true",
                     help="the hosts are hypervisors with libvirt and a guest each (QEMU, without KVM); their network edge is nve1")
     up.add_argument("--no-multicast", dest="multicast", action="store_false",
@@ -123,11 +131,18 @@ def _parse(argv):
 def command_up(options):
     if options.split and (options.nva or options.ipv6):
         raise LabError("--split goes with neither --nva nor --ipv6 in the sandbox")
+    if options.policy and options.split:
+        raise LabError("--policy does not go with --split in the sandbox")
+    if options.policy:
+        options.nva = options.nva or 1
+        options.policy = os.path.abspath(options.policy)
+        if not os.path.exists(options.policy):
+            raise LabError(f"--policy {options.policy}: there is no such file")
     nves = 1 if options.split else 0
     vms = options.vms if options.vms is not None else options.hosts * options.vns if options.nva else options.vns if options.split else 2
     plan = Plan(nves=nves, libvirt=options.split, guests=options.hosts * options.vns if options.split else 0, hosts=options.hosts, vms=vms, underlay=options.underlay, encap=options.encap, ipv6=options.ipv6,
                 level=options.level, prefix=options.prefix, nva=options.nva, stores=options.stores, vns=options.vns,
-                multicast=options.multicast, builddir=os.environ.get("NVO3_BUILDDIR"))
+                multicast=options.multicast, policy=options.policy, builddir=os.environ.get("NVO3_BUILDDIR"))
     plan.check()
     lab = _existing(options.dir, plan)
     if lab is None:
@@ -173,16 +188,29 @@ def _prove(lab):
         say(f"==> {first.name} pings {second.name} ({second.address}): {answers} of 5 answered")
         report = first.iperf(second, seconds=2)
         say(f"==> iperf3 from {first.name} to {second.name}, TCP: {report['end']['sum_received']['bits_per_second'] / 1e6:.0f} Mbit/s")
+        if lab.plan.policy:
+            _show_policy(lab)
     summary = capture.summary()
     say("==> The underlay carried meanwhile, in packets:\n" + summary.table())
     if summary.other:
         say("These must not be there:\n    " + "\n    ".join(summary.strangers))
     good = answers == 5 and summary.other == 0 and (summary.esp > 0 or len(lab.hosts) == 1)
     if good:
-        _say_look_around(lab, LOOK_AROUND, second.address, LOOK_AROUND_NVA if lab.nvas else LOOK_AROUND_TUNNEL)
+        _say_look_around(lab, LOOK_AROUND, second.address,
+                         (LOOK_AROUND_NVA + (LOOK_AROUND_POLICY if lab.plan.policy else "")) if lab.nvas else LOOK_AROUND_TUNNEL)
         return 0
     say(f"nvo3-sandbox: this is not as it should be; logs are in {lab.directory}/hvN/log")
     return 1
+
+
+def _show_policy(lab):
+    """Who of each network reaches whom of the others."""
+    first = {}
+    for vm in lab.vms.values():
+        first.setdefault(vm.vni, []).append(vm)
+    for source, target in ((a, b) for a in first for b in first if a != b):
+        one, two = first[source][0], first[target][-1]
+        say(f"==> {one.name} of vn{source} pings {two.name} of vn{target}: {'answered' if one.ping(two) else 'not answered'}")
 
 
 def _prove_split(lab):
