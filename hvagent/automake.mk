@@ -46,6 +46,12 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/peers.cc \
 	hvagent/peers.h \
 	hvagent/peers_view.cc \
+	hvagent/policy_counters.cc \
+	hvagent/policy_counters.h \
+	hvagent/policy_flows.cc \
+	hvagent/policy_flows.h \
+	hvagent/policy_keeper.cc \
+	hvagent/policy_keeper.h \
 	hvagent/sa_client.cc \
 	hvagent/sa_client.h \
 	hvagent/server_client.cc \
@@ -55,6 +61,8 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/show_json.h \
 	hvagent/show_metrics.cc \
 	hvagent/show_overlay.cc \
+	hvagent/show_policy.cc \
+	hvagent/show_policy.h \
 	hvagent/show_split.cc \
 	hvagent/split/hypervisor.cc \
 	hvagent/split/hypervisor.h \
@@ -98,6 +106,8 @@ hvagent_libhvagentovs_a_SOURCES = \
 	hvagent/openflow_fdb.h \
 	hvagent/openflow_flows.c \
 	hvagent/openflow_flows.h \
+	hvagent/openflow_packets.c \
+	hvagent/openflow_packets.h \
 	hvagent/openflow_ports.c \
 	hvagent/openflow_ports.h \
 	hvagent/ovsdb_adapter.c \
@@ -122,6 +132,7 @@ nvo3_hvagent_libs = \
 	lib/libnvo3daemon.a \
 	lib/libnvo3control.a \
 	lib/libnvo3esp.a \
+	lib/libnvo3policy.a \
 	lib/libnvo3base.a
 hvagent_hvagent_LDADD = hvagent/libhvagentovs.a hvagent/libhvagentlibvirt.a $(nvo3_hvagent_libs) lib/libnvo3daemonovs.a $(OVS_LIBS) \
 	$(PROTOBUF_LIBS) $(LIBVIRT_LIBS) $(LIBXML_LIBS) $(IPSEC_MB_LIBS) $(OPENSSL_LIBS) $(BOOST_LIBS) -lpthread
@@ -160,6 +171,10 @@ tests_unit_hvagent_tests_SOURCES = \
 	tests/unit/hvagent/multicast_member_test.cc \
 	tests/unit/hvagent/nva_client_test.cc \
 	tests/unit/hvagent/overlay_test.cc \
+	tests/unit/hvagent/policy_counters_test.cc \
+	tests/unit/hvagent/policy_flows_test.cc \
+	tests/unit/hvagent/policy_keeper_test.cc \
+	tests/unit/hvagent/show_policy_test.cc \
 	tests/unit/hvagent/show_test.cc \
 	tests/unit/hvagent/split/hypervisor_test.cc \
 	tests/unit/hvagent/split/nve_side_test.cc \

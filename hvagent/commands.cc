@@ -58,4 +58,13 @@ void register_commands(Agent& agent)
     daemon::register_command({"reload", "[json]", 0, [&agent](const Call& call) { return reply(agent.reload(), call, "reloaded"); }});
 }
 
+void register_policy_commands(PipelineFeed& pipeline)
+{
+    daemon::register_command({"policy/show", "[json]", 0, [&pipeline](const Call& call) -> Reply { return pipeline.show_policy(call.json); }});
+    daemon::register_command({"policy/trace", "VN SRC DST PROTO [PORT] [json]", 5,
+                              [&pipeline](const Call& call) { return pipeline.trace_policy(call.arguments, call.json); }});
+    daemon::register_command(
+        {"policy/reload", "[json]", 0, [&pipeline](const Call& call) { return reply(pipeline.reload_policy(), call, "reloaded"); }});
+}
+
 }  // namespace nvo3::agent

@@ -7,11 +7,14 @@
 #define HVAGENT_COMMANDS_H
 
 #include "hvagent/agent.h"
+#include "hvagent/pipeline_feed.h"
 
 namespace nvo3::agent {
 
-// 'agent' must outlive the unixctl server.
+// 'agent', and 'pipeline', must outlive the unixctl server.
 void register_commands(Agent& agent);
+// policy/show, policy/trace and policy/reload.
+void register_policy_commands(PipelineFeed& pipeline);
 
 }  // namespace nvo3::agent
 #endif

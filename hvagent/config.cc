@@ -87,6 +87,7 @@ public:
         nvas();
         hypervisor();
         bridge();
+        policy();
         level();
         uint64_t seconds = 3600;
         number("nvo3-rekey-seconds", 1, 86400, static_cast<uint64_t>(fallback_.rekey_after.count()), seconds);
@@ -281,6 +282,26 @@ private:
             out_.bridge = fallback_.bridge;
         } else if (value) {
             out_.bridge = *value;
+        }
+    }
+
+    // With an NVA two would say what may pass.
+    void policy()
+    {
+        const std::string* value = take("nvo3-policy");
+        if (!value) {
+            return;
+        }
+        if (out_.is_hypervisor()) {
+            problem("other_config:nvo3-policy is ignored with nvo3-role=hypervisor: its external NVE is the gateway");
+        } else if (!out_.nvas.empty()) {
+            problem("other_config:nvo3-policy is ignored with nvo3-nva: the policy is that of the NVA, see nvo3-nvactl(8); remove the one or the other");
+        } else if (!value->starts_with('/')) {
+            out_.policy_file = fallback_.policy_file;
+            problem("other_config:nvo3-policy=" + *value + " is not the name of a file that begins with /" +
+                    (out_.policy_file.empty() ? "" : "; " + out_.policy_file + " stays in force"));
+        } else {
+            out_.policy_file = *value;
         }
     }
 

@@ -111,6 +111,7 @@ struct Config {
     std::string libvirt_uri = "qemu:///system";             // empty: no libvirt
     bool hook_strict = false;                               // a VM without its networks does not start
     std::string bridge = "br-int";                          // whose pipeline is ours if has_pipeline()
+    std::string policy_file;                                // empty: none; counts only without an NVA
     std::vector<Tunnel> tunnels;                            // usable ones, by port name
     std::map<std::string, uint32_t> hypervisor_ports;       // of those with nvo3_role=hypervisor: OpenFlow ports, 0: none (yet)
     std::vector<Tsi> tsis;                                  // by port name; of a hypervisor: see vm_ports

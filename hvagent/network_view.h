@@ -17,6 +17,7 @@
 
 #include "base/ids.h"
 #include "base/ip_address.h"
+#include "control/policy_text.h"
 #include "hvagent/directory.h"
 #include "hvagent/tsi.h"
 
@@ -56,6 +57,8 @@ struct NetworkView {
     std::shared_ptr<const DirectoryView> directory = std::make_shared<const DirectoryView>();
     std::map<base::Vni, VnReach> reach;         // has what 'directory' has
     std::set<base::Encap> encaps;               // that need a tunnel port (remote_ip=flow, key=flow, nvo3_vnis=nva)
+    // Between networks, as the NVA tells it: the text is not looked at yet.  Null: none was told.
+    std::shared_ptr<const control::PolicyText> policy;
     // Of a hypervisor, by port: what its VM ports are, of which libvirt and the database
     // tell together.  Of others Config::tsis is.
     std::vector<Tsi> tsis;

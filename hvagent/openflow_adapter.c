@@ -13,6 +13,7 @@
 #include "dirs.h"
 #include "hvagent/openflow_fdb.h"
 #include "hvagent/openflow_flows.h"
+#include "hvagent/openflow_packets.h"
 #include "hvagent/openflow_ports.h"
 #include "flow.h"
 #include "openvswitch/ofp-bundle.h"
@@ -71,6 +72,7 @@ struct openflow_adapter {
     bool stale;                 /* 'installed' is not to be trusted. */
     long long int retry_at, check_at;
     bool counting;              /* 'asked' is of a count. */
+    struct of_packets packets;
 
     struct of_flow **texts;     /* 'desired' by text, sorted. */
     size_t n_texts;
@@ -207,6 +209,33 @@ openflow_adapter_leave(struct openflow_adapter *a)
     }
 }
 
+/* ---- Counters ---- */
+
+void
+openflow_adapter_ask_packets(struct openflow_adapter *a,
+                             const uint8_t tables[], size_t n)
+{
+    if (a->state != DISCONNECTED) {
+        of_packets_ask(&a->packets, a->rconn, tables, n);
+    }
+}
+
+unsigned int
+openflow_adapter_packets_seqno(const struct openflow_adapter *a)
+{
+    return a->packets.seqno;
+}
+
+void
+openflow_adapter_packets(const struct openflow_adapter *a,
+                         void (*take)(void *aux, const char *flow,
+                                      uint64_t n_packets), void *aux)
+{
+    for (size_t i = 0; i < a->n_texts; i++) {
+        take(aux, a->texts[i]->text, a->texts[i]->n_packets);
+    }
+}
+
 /* ---- Connection ---- */
 
 static ovs_be32
@@ -260,6 +289,7 @@ on_connected(struct openflow_adapter *a)
     for (size_t i = 0; i < a->n_texts; i++) {
         a->texts[i]->refused = false;
     }
+    a->packets.n = 0;
     openflow_ports_refresh(a->ports);
     begin_dump(a);
 }
@@ -414,7 +444,8 @@ on_flows(struct openflow_adapter *a, const struct ofp_header *oh)
     struct ofpbuf ofpacts;
     int error;
 
-    if (a->state != DUMPING || oh->xid != a->asked) {
+    if (of_packets_reply(&a->packets, oh, &a->desired)
+        || a->state != DUMPING || oh->xid != a->asked) {
         return;
     }
     ofpbuf_init(&ofpacts, 256);
@@ -484,6 +515,7 @@ on_error(struct openflow_adapter *a, const struct ofp_header *oh)
     } else if (a->state == COMMITTING && oh->xid == a->open_xid) {
         a->bundle_error = error;
     } else {
+        of_packets_error(&a->packets, oh);
         VLOG_WARN_RL(&rl, "%s: %s", a->bridge, ofperr_to_string(error));
         if (a->state == DUMPING && oh->xid == a->asked) {
             a->retry_at = time_msec() + RETRY_INTERVAL_MS;

@@ -40,6 +40,18 @@ void openflow_adapter_set_no_flood(struct openflow_adapter *,
 /* Wants nothing of ours on the bridge. */
 void openflow_adapter_leave(struct openflow_adapter *);
 
+/* Asks how many packets the flows of each of these tables had; the answers come
+ * while it runs.  Nothing is asked without a connection, or while answers are due. */
+void openflow_adapter_ask_packets(struct openflow_adapter *,
+                                  const uint8_t tables[], size_t n);
+/* How often all have come. */
+unsigned int openflow_adapter_packets_seqno(const struct openflow_adapter *);
+/* Calls 'take' with each flow that is wanted, and what the switch told last. */
+void openflow_adapter_packets(const struct openflow_adapter *,
+                              void (*take)(void *aux, const char *flow,
+                                           uint64_t n_packets),
+                              void *aux);
+
 void openflow_adapter_run(struct openflow_adapter *);       /* never blocks */
 void openflow_adapter_wait(struct openflow_adapter *);
 

@@ -32,6 +32,7 @@ struct of_flow {
     enum ofputil_flow_mod_flags flags;
 
     char *text;                 /* NULL: known from the switch only. */
+    uint64_t n_packets;         /* Of a desired one, as the switch told last. */
     bool refused;               /* By the switch, on this connection. */
 };
 

@@ -38,6 +38,7 @@ public:
 
     // The flows that the integration bridge is to have.
     std::string show_flows(bool json) const { return pipeline_.show(json); }
+    PipelineFeed& pipeline() { return pipeline_; }
 
 private:
     Agent& agent_;

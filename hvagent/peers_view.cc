@@ -61,6 +61,7 @@ void Peers::publish_networks()
     view.own_name = own_name();
     view.directory = known_directory();
     view.reach = reach_;
+    view.policy = overlay_.policy();
     for (const auto& [vni, vn] : directory()->vns) {
         view.encaps.insert(vn->encap);
     }

@@ -4,11 +4,15 @@
 #include "hvagent/pipeline_feed.h"
 
 #include <algorithm>
+#include <iterator>
+#include <optional>
+#include <utility>
 
 #include "base/log.h"
 #include "daemon/ovs_daemon.h"
 #include "hvagent/openflow_adapter.h"
 #include "hvagent/ovsdb_adapter.h"
+#include "hvagent/show_policy.h"
 
 namespace nvo3::agent {
 namespace {
@@ -19,6 +23,9 @@ constexpr const char* kModule = "pipeline";
 constexpr long long kMinPauseMs = 100;
 constexpr long long kMaxPauseMs = 1000;
 constexpr long long kPauseShare = 3;
+constexpr long long kCountMs = 1000;
+// With flows that count packets of the policy.
+constexpr uint8_t kCountedTables[] = {66, 68, 69, 72};
 
 }  // namespace
 
@@ -81,6 +88,110 @@ std::vector<Tsi> PipelineFeed::tsis() const
     return result;
 }
 
+// ---- The policy between networks ----
+
+std::string PipelineFeed::why_no_policy() const
+{
+    if (!config_) {
+        return "the database was not read yet";
+    }
+    if (config_->is_hypervisor()) {
+        return "a hypervisor's external NVE is the gateway";
+    }
+    if (!config_->has_pipeline()) {
+        return "no networks: other_config:nvo3-nva names no NVA, and no port has options:nvo3_role=hypervisor";
+    }
+    return "";
+}
+
+void PipelineFeed::update_policy()
+{
+    if (!why_no_policy().empty()) {
+        policy_.clear();
+        policy_told_ = nullptr;
+        policy_file_.clear();
+    } else if (!config_->nvas.empty()) {
+        policy_file_.clear();
+        if (const auto& told = input_.networks->policy; told != policy_told_) {
+            policy_told_ = told;
+            if (told) {
+                policy_.take("the NVA", told->text, told->version);
+            }
+        }
+        if (!policy_told_) {
+            policy_.clear();
+        }
+    } else {
+        if (std::exchange(policy_told_, nullptr)) {
+            policy_.clear();
+        }
+        if (config_->policy_file != policy_file_) {
+            (void)reload_policy();
+        }
+    }
+    input_.policy = with_names(policy_.policy(), *input_.networks->directory);
+}
+
+base::Status PipelineFeed::reload_policy()
+{
+    if (const std::string why = why_no_policy(); !why.empty()) {
+        return base::Error{EINVAL, "no policy: " + why};
+    }
+    if (!config_->nvas.empty()) {
+        return base::Error{EINVAL, "the policy is that of the NVA, which tells each change by itself"};
+    }
+    policy_file_ = config_->policy_file;
+    if (policy_file_.empty()) {
+        changed_ = policy_.clear() || changed_;
+        return base::Error{ENOENT, "other_config:nvo3-policy names no file"};
+    }
+    const std::string name = "file " + policy_file_;
+    auto text = read_policy(policy_file_);
+    if (!text) {
+        policy_.miss(name, text.error().text);
+    } else if (policy_.take(name, *text, ++policy_reads_)) {
+        changed_ = true;
+        ovs_daemon_wake();
+    }
+    return policy_.error().empty() ? base::Status{} : base::Error{EINVAL, policy_.error()};
+}
+
+// Asks the switch now and then, and says what is to be logged.
+void PipelineFeed::count_packets()
+{
+    if (!adapter_ || pipeline_.counted.empty()) {
+        return;
+    }
+    const long long now = ovs_daemon_now();
+    if (const unsigned int seqno = openflow_adapter_packets_seqno(adapter_); seqno != count_seqno_) {
+        count_seqno_ = seqno;
+        counted_ = now;
+        openflow_adapter_packets(
+            adapter_, [](void* counters, const char* flow, uint64_t packets) { static_cast<PolicyCounters*>(counters)->tell(flow, packets); }, &counters_);
+        for (const std::string& line : counters_.lines(now)) {
+            base::log(base::LogLevel::info, "policy", line);
+        }
+    }
+    if (now >= next_count_) {
+        next_count_ = now + kCountMs;
+        openflow_adapter_ask_packets(adapter_, kCountedTables, std::size(kCountedTables));
+    }
+    ovs_daemon_wake_at(next_count_);
+}
+
+std::string PipelineFeed::show_policy(bool json) const
+{
+    const std::optional<long long> age = counted_ ? std::optional((ovs_daemon_now() - counted_) / 1000) : std::nullopt;
+    const NetworkView none;
+    return agent::show_policy({policy_, input_.policy, pipeline_, counters_, input_.networks ? *input_.networks : none, age, why_no_policy()}, json);
+}
+
+base::Result<std::string> PipelineFeed::trace_policy(const std::vector<std::string>& words, bool json) const
+{
+    const NetworkView none;
+    return agent::trace_policy({policy_, input_.policy, pipeline_, counters_, input_.networks ? *input_.networks : none, std::nullopt, why_no_policy()}, words, json);
+}
+
 // What is ours goes first: the change of fail_mode empties the flow tables, which tell
 // the ports that we keep out of flooding.
 void PipelineFeed::wish_fail_mode() const
@@ -99,6 +210,7 @@ void PipelineFeed::leave(openflow_adapter*& adapter)
 void PipelineFeed::update()
 {
     wish_tunnels();
+    update_policy();
     if (adapter_ && (!config_->has_pipeline() || bridge_ != config_->bridge)) {
         leave(adapter_);
     }
@@ -110,6 +222,7 @@ void PipelineFeed::update()
         }
         bridge_ = config_->bridge;
         pipeline_ = {};
+        counters_.set_flows({});
         return;
     }
     if (!adapter_) {
@@ -137,6 +250,7 @@ void PipelineFeed::update()
         }
     }
     pipeline_ = make_pipeline(input_);
+    counters_.set_flows(pipeline_.counted);
     std::vector<const char*> texts;
     texts.reserve(pipeline_.flows.size());
     for (const std::string& flow : pipeline_.flows) {
@@ -178,6 +292,7 @@ void PipelineFeed::run()
     }
     if (adapter_) {
         openflow_adapter_run(adapter_);
+        count_packets();
         openflow_adapter_wait(adapter_);
     }
 }

@@ -13,6 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "base/result.h"
+#include "hvagent/policy_counters.h"
+#include "hvagent/policy_keeper.h"
 #include "hvagent/vn_pipeline.h"
 
 struct openflow_adapter;
@@ -37,7 +40,16 @@ public:
     // The flows that are wanted, one a line; and whether the switch has them.
     std::string show(bool json) const;
 
+    // The policy between networks.
+    std::string show_policy(bool json) const;
+    base::Result<std::string> trace_policy(const std::vector<std::string>& words, bool json) const;
+    // Reads the file again.
+    base::Status reload_policy();
+
 private:
+    void update_policy();
+    void count_packets();
+    std::string why_no_policy() const;
     bool is_settled() const;
     void update();
     void leave(openflow_adapter*&);
@@ -52,6 +64,14 @@ private:
     std::vector<Problem> logged_;
     bool changed_ = false;
     long long next_update_ = 0;                 // ms; not before
+
+    PolicyKeeper policy_;
+    std::shared_ptr<const control::PolicyText> policy_told_;    // looked at last
+    std::string policy_file_;                           // read last
+    uint64_t policy_reads_ = 0;
+    PolicyCounters counters_;
+    long long next_count_ = 0, counted_ = 0;            // ms; counted_ 0: never
+    unsigned int count_seqno_ = 0;
 
     std::string bridge_;                        // of adapter_
     openflow_adapter* adapter_ = nullptr;       // null: no pipeline, or no database yet

@@ -37,9 +37,11 @@ std::string number(uint64_t value)
 
 class Spoofing {
 public:
-    Spoofing(std::vector<std::string>& flows, const LocalPort& port, const std::string& reg)
+    // 'forbidden': what nobody may claim in a network with a gateway.
+    Spoofing(std::vector<std::string>& flows, const LocalPort& port, const std::string& reg, const std::vector<std::string>& forbidden)
         : flows_(flows),
           tsi_(*port.tsi),
+          forbidden_(forbidden),
           mac_(to_string(tsi_.mac)),
           prefix_(",in_port=" + number(port.ofport) + (port.remote ? reg + ",dl_src=" + mac_ : "")),
           source_(port.remote ? "" : ",dl_src=" + mac_)
@@ -50,7 +52,10 @@ public:
     {
         // One flow of the port, whose counter shows that something was tried.
         flows_.push_back("table=64,priority=100" + prefix_ + " actions=drop");
-        refuse(0, "");
+        refuse(1, "");
+        for (const std::string& claim : forbidden_) {
+            refuse(170, claim);
+        }
         if (tsi_.addresses.empty()) {
             pass(100, "");
         } else {
@@ -138,6 +143,7 @@ private:
 
     std::vector<std::string>& flows_;
     const Tsi& tsi_;
+    const std::vector<std::string>& forbidden_;
     const std::string mac_;
     // Of a hypervisor's port table 0 has sorted by MAC and network already.
     const std::string prefix_, source_;
@@ -147,8 +153,10 @@ private:
 
 class Network {
 public:
-    Network(std::vector<std::string>& flows, const PipelineInput& input, const VnView& vn, const std::vector<LocalPort>& ports)
-        : flows_(flows), vn_(vn), ports_(ports), reg_(",reg0=" + number(vn.vni.value))
+    // 'gateway' is that of the network, null if it has none.
+    Network(std::vector<std::string>& flows, const PipelineInput& input, const VnView& vn, const std::vector<LocalPort>& ports,
+            const GatewayVn* gateway, std::vector<std::string> forbidden)
+        : flows_(flows), vn_(vn), ports_(ports), gateway_(gateway), forbidden_(std::move(forbidden)), reg_(",reg0=" + number(vn.vni.value))
     {
         if (auto it = input.tunnel_ports.find(vn.encap); it != input.tunnel_ports.end()) {
             tunnel_ = it->second;
@@ -157,8 +165,27 @@ public:
             reach_ = &it->second;
         }
         for (const LocalPort& port : ports) {
-            local_.insert(port.tsi->mac);
+            local_.emplace(port.tsi->mac, port.remote);
         }
+        learn_all();
+    }
+
+    // Whom a packet that is routed to this network can be sent to.
+    NextHops hops() const
+    {
+        NextHops result;
+        for (const auto& [address, mac] : known_) {
+            if (!mac) {
+                continue;
+            }
+            if (auto port = local_.find(*mac); port != local_.end()) {
+                result[address] = {*mac, true, port->second};
+            } else if (auto mapping = vn_.mappings.find(*mac); mapping != vn_.mappings.end() && tunnel_ && reach_ &&
+                                                               reach_->members.contains(mapping->second.nve)) {
+                result[address] = {*mac};
+            }
+        }
+        return result;
     }
 
     void write()
@@ -182,20 +209,23 @@ private:
             } else {
                 flows_.push_back("table=0,priority=40000,send_flow_rem" + from + " actions=" + actions);
             }
-            Spoofing(flows_, port, reg_).write();
+            Spoofing(flows_, port, reg_, forbidden_).write();
         }
         if (tunnel_) {
             flows_.push_back("table=0,priority=40001,send_flow_rem,in_port=" + number(tunnel_) + ",tun_id=" + number(vn_.vni.value) +
-                             " actions=set_field:" + number(vn_.vni.value) + "->reg0,set_field:0->reg1,goto_table:62");
+                             " actions=set_field:" + number(vn_.vni.value) + "->reg0,set_field:0->reg1,goto_table:" +
+                             (gateway_ ? "65" : "62"));
         }
     }
 
-    // Address resolution is answered here where the answer is known and only one.
-    void answers()
+    // Who has which address; nobody if two claim it.
+    void learn_all()
     {
-        std::map<IpAddress, std::optional<MacAddress>> known;
         auto learn = [&](const IpAddress& address, const MacAddress& mac) {
-            auto [it, fresh] = known.try_emplace(address, mac);
+            if (gateway_ && (gateway_->gateway->has_address(address) || mac == gateway_->mac)) {
+                return;
+            }
+            auto [it, fresh] = known_.try_emplace(address, mac);
             if (!fresh && it->second != mac) {
                 it->second.reset();
             }
@@ -210,7 +240,12 @@ private:
                 learn(address, mac);
             }
         }
-        for (const auto& [address, mac] : known) {
+    }
+
+    // Address resolution is answered here where the answer is known and only one.
+    void answers()
+    {
+        for (const auto& [address, mac] : known_) {
             if (mac) {
                 address.is_v4() ? answer_arp(address.to_string(), *mac) : answer_neighbour(address.to_string(), *mac);
             }
@@ -262,7 +297,7 @@ private:
         }
         for (const auto& [mac, mapping] : vn_.mappings) {
             auto path = reach_->members.find(mapping.nve);
-            if (path != reach_->members.end() && !local_.contains(mac)) {
+            if (path != reach_->members.end() && !local_.contains(mac) && !(gateway_ && mac == gateway_->mac)) {
                 flows_.push_back("table=62,priority=100" + reg_ + "," + kFromVm + ",dl_dst=" + to_string(mac) + " actions=set_field:" +
                                  number(vn_.vni.value) + "->tun_id," + to(path->second));
             }
@@ -334,10 +369,13 @@ private:
     std::vector<std::string>& flows_;
     const VnView& vn_;
     const std::vector<LocalPort>& ports_;
+    const GatewayVn* const gateway_;
+    const std::vector<std::string> forbidden_;
     const std::string reg_;
     uint32_t tunnel_ = 0;                           // 0: none (yet)
     const VnReach* reach_ = nullptr;                // null: no other member
-    std::set<MacAddress> local_;
+    std::map<MacAddress, bool> local_;              // here; true: at a hypervisor
+    std::map<IpAddress, std::optional<MacAddress>> known_;
 };
 
 // What does not hang on any network.
@@ -378,6 +416,9 @@ Pipeline make_pipeline(const PipelineInput& input)
     Pipeline out;
     write_frame(out.flows);
     const DirectoryView& directory = *input.networks->directory;
+    out.gateways = GatewayMap(input.policy, directory);
+    PolicyWriter policy(out.gateways, out.flows, out.counted);
+    policy.frame();
 
     std::set<uint32_t> no_flood;
     for (const auto& [encap, ofport] : input.tunnel_ports) {
@@ -394,6 +435,9 @@ Pipeline make_pipeline(const PipelineInput& input)
         const VnView* vn = find_vn(directory, tsi.vn);
         if (!vn || !tsi.ofport || input.networks->refused_tsis.contains(tsi.port) || no_flood.contains(tsi.ofport)) {
             close(tsi.ofport);
+        } else if (const GatewayVn* gateway = out.gateways.find(vn->vni); gateway && gateway->mac == tsi.mac) {
+            close(tsi.ofport);
+            out.problems.push_back({tsi.port, "external_ids:attached-mac=" + to_string(tsi.mac) + " is that of its network's gateway: this port is closed"});
         } else if (auto [it, fresh] = ports[vn->vni].try_emplace(tsi.mac, LocalPort{tsi.ofport, &tsi}); !fresh) {
             close(tsi.ofport);
             out.problems.push_back({tsi.port, "external_ids:attached-mac=" + to_string(tsi.mac) + " is that of port " +
@@ -415,6 +459,10 @@ Pipeline make_pipeline(const PipelineInput& input)
         auto port = input.hypervisor_ports.find(remote.port);
         if (port == input.hypervisor_ports.end() || !port->second || !directory.find(remote.vni) ||
             input.networks->refused_tsis.contains(remote.name)) {
+            continue;
+        }
+        if (const GatewayVn* gateway = out.gateways.find(remote.vni); gateway && gateway->mac == remote.mac) {
+            out.problems.push_back({remote.name, "its MAC " + to_string(remote.mac) + " is that of its network's gateway: it gets no packets"});
             continue;
         }
         remotes.push_back({remote.name, port->second, "", remote.mac, remote.addresses});
@@ -439,7 +487,13 @@ Pipeline make_pipeline(const PipelineInput& input)
                 own.push_back(port);
             }
         }
-        Network(out.flows, input, *vn, own).write();
+        const GatewayVn* gateway = out.gateways.find(vni);
+        Network network(out.flows, input, *vn, own, gateway, gateway ? forbidden_claims(out.gateways, *gateway) : std::vector<std::string>{});
+        network.write();
+        if (gateway) {
+            NextHops& hops = out.hops[vni] = network.hops();
+            policy.network(*gateway, hops);
+        }
     }
     std::ranges::sort(out.flows);
     out.closed_to_flood.assign(no_flood.begin(), no_flood.end());

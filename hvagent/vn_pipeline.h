@@ -20,6 +20,7 @@
 #include "hvagent/config.h"
 #include "hvagent/directory.h"
 #include "hvagent/network_view.h"
+#include "hvagent/policy_flows.h"
 #include "hvagent/tsi.h"
 
 namespace nvo3::agent {
@@ -31,12 +32,16 @@ struct PipelineInput {
     std::map<base::Encap, uint32_t> tunnel_ports;       // OpenFlow ports of ours
     std::vector<uint32_t> plain_ports;                  // name no network, and the bridge does not serve them by itself
     std::map<std::string, uint32_t> hypervisor_ports;   // OpenFlow ports of hypervisors by name; 0: none (yet)
+    std::shared_ptr<const policy::Policy> policy;       // between networks; null: nothing leaves a network
 };
 
 struct Pipeline {
     std::vector<std::string> flows;         // sorted; table, priority and match differ in all of them
     std::vector<uint32_t> closed_to_flood;  // ports that must get nothing of NORMAL's flooding; sorted
     std::vector<Problem> problems;          // of TSIs that had to be closed
+    std::vector<CountedFlow> counted;
+    GatewayMap gateways;                    // what of the policy holds here
+    std::map<base::Vni, NextHops> hops;     // of networks that have a gateway
 };
 
 Pipeline make_pipeline(const PipelineInput&);

@@ -9,6 +9,7 @@
 //
 // FILE: {"nva": true, "complete": true, "own": "hv1", "vns": [{"vni": 5001, "name": "blue", "encap": "geneve", "group": null or [LOCAL, REMOTE],
 //        "members": {"hv2": [LOCAL, REMOTE]}, "mappings": [{"mac": "...", "addresses": ["..."], "nve": "hv2"}]}],
+//        "policy": "gateway blue ...\n" or not,
 //        "remote": [{"name": "hv7/tsi-1", "port": "hv7", "vni": 5001, "mac": "...", "addresses": ["..."]}]}, 'remote' or not
 #include <nvo3_config.h>
 
@@ -40,6 +41,7 @@ struct Tool {
     std::shared_ptr<const NetworkView> networks = std::make_shared<const NetworkView>();
     Database database;
     bool read = false, told = false;
+    uint64_t version = 0;
 
     void configure()
     {
@@ -108,6 +110,9 @@ struct Tool {
                 tsi.addresses.push_back(ip(address));
             }
         }
+        if (json.contains("policy")) {
+            view->policy = std::make_shared<const control::PolicyText>(control::PolicyText{json["policy"], ++version});
+        }
         view->directory = directory;
         networks = view;
         told = true;
@@ -150,6 +155,11 @@ int main(int argc, char* argv[])
         ovs_daemon_register("vn/flows", "[json]", 0, 1,
                             [](int count, const char**, bool*, void* tool) {
                                 return strdup(static_cast<Tool*>(tool)->pipeline.show(count > 1).c_str());
+                            },
+                            &tool);
+        ovs_daemon_register("policy/show", "[json]", 0, 1,
+                            [](int count, const char**, bool*, void* tool) {
+                                return strdup(static_cast<Tool*>(tool)->pipeline.show_policy(count > 1).c_str());
                             },
                             &tool);
         ovs_daemon_ready();

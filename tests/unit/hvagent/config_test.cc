@@ -147,6 +147,23 @@ TEST(Config, Bridge)
     EXPECT_EQ(make_config(global({}), before.get())->bridge, "br-int");
 }
 
+TEST(Config, PolicyFile)
+{
+    auto before = make_config(global({{"nvo3-policy", "/etc/policy"}}), nullptr);
+    EXPECT_EQ(before->policy_file, "/etc/policy");
+    EXPECT_TRUE(before->problems.empty());
+    auto relative = make_config(global({{"nvo3-policy", "policy"}}), before.get());
+    EXPECT_EQ(relative->policy_file, "/etc/policy");
+    EXPECT_TRUE(says(*relative, "nvo3-policy=policy is not the name of a file that begins with /"));
+    // Two would say what may pass.
+    auto both = make_config(global({{"nvo3-policy", "/etc/policy"}, {"nvo3-nva", "192.0.2.9"}}), before.get());
+    EXPECT_EQ(both->policy_file, "");
+    EXPECT_TRUE(says(*both, "nvo3-policy is ignored with nvo3-nva"));
+    auto hypervisor = make_config(global({{"nvo3-policy", "/etc/policy"}, {"nvo3-role", "hypervisor"}, {"nvo3-nve", "192.0.2.9"}}), before.get());
+    EXPECT_EQ(hypervisor->policy_file, "");
+    EXPECT_TRUE(says(*hypervisor, "nvo3-policy is ignored with nvo3-role=hypervisor"));
+}
+
 TEST(Config, PortOfTheDirectory)
 {
     auto config = make_config(one_tunnel({{"remote_ip", "flow"}, {"key", "flow"}, {"nvo3_vnis", "nva"}}), nullptr);

@@ -165,9 +165,9 @@ TEST(VnPipeline, Spoofing)
         std::string match;
         const char* actions;
     } rows[] = {
-        {"all else", "table=60,priority=0,in_port=5", "goto_table:64"},
+        {"all else", "table=60,priority=1,in_port=5", "goto_table:64"},
         {"and is counted", "table=64,priority=100,in_port=5", "drop"},
-        {"all else, any address", "table=60,priority=0,in_port=6", "goto_table:64"},
+        {"all else, any address", "table=60,priority=1,in_port=6", "goto_table:64"},
         {"any address: own MAC", t6, "goto_table:61"},
         {"known addresses: MAC alone does not do", t5, nullptr},
         {"own IPv4", t5 + ",ip,nw_src=10.0.0.1", "goto_table:61"},
@@ -328,7 +328,7 @@ TEST(VnPipeline, TsisOfHypervisors)
     const std::string base = "table=0,priority=40001,send_flow_rem," + a, closed = "table=0,priority=40000,send_flow_rem,in_port=200";
     const std::string unicast = "table=62,priority=100,reg0=5001,dl_dst=52:54:00:00:00:07";
     const std::string arp = "table=61,priority=100,reg0=5001,arp,vlan_tci=0x0000,dl_dst=ff:ff:ff:ff:ff:ff,arp_op=1,arp_tpa=10.0.0.7";
-    const std::string pass = "table=60,priority=100," + spoof_a + ",ip,nw_src=10.0.0.7", refuse = "table=60,priority=0," + spoof_a;
+    const std::string pass = "table=60,priority=100," + spoof_a + ",ip,nw_src=10.0.0.7", refuse = "table=60,priority=1," + spoof_a;
     check({
         {"its packets in its network", with_hypervisor, base.c_str(), from_a.c_str()},
         {"everything else of the port", with_hypervisor, closed.c_str(), "drop"},
