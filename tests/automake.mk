@@ -11,6 +11,7 @@ EXTRA_DIST += \
 	tests/bench/README.md \
 	tests/bench/nva_bench \
 	tests/bench/overlay_bench \
+	tests/bench/policy_bench \
 	tests/conftest.py \
 	tests/requirements.md \
 	tests/support/controller.py \
@@ -40,6 +41,8 @@ EXTRA_DIST += \
 	tests/system/test_operations.py \
 	tests/system/test_outsider.py \
 	tests/system/test_pipeline.py \
+	tests/system/test_policy.py \
+	tests/system/test_policy_file.py \
 	tests/system/test_rekey.py \
 	tests/system/test_sandbox.py \
 	tests/system/test_split_hypervisor.py \
