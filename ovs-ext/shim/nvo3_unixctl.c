@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The commands nvo3/show, nvo3/sa-list, nvo3/counters, nvo3/guard and nvo3/metrics of
- * ovs-appctl.  A last argument "json" asks for JSON, but of the last.  No command prints a key: the engine gives the
- * text, and has no function that would.
+ * ovs-appctl.  A last argument "json" asks for JSON, but of the last.  No command prints
+ * a key: the engine gives the text, and has no function that would.
  * Threads: main thread only. */
 
 #include <stdlib.h>
@@ -76,8 +76,28 @@ nvo3_unixctl_counters(struct unixctl_conn *conn, int argc, const char *argv[],
 }
 
 static void
- * The commands nvo3/show, nvo3/sa-list, nvo3/counters, nvo3/guard and nvo3/metrics of
- * ovs-appctl.  A last argument "json" asks for JSON, but of the last.  No command prints a key: the engine gives the
+nvo3_unixctl_metrics(struct unixctl_conn *conn, int argc OVS_UNUSED,
+                     const char *argv[] OVS_UNUSED, void *aux OVS_UNUSED)
+{
+    reply(conn, nvo3_metrics());
+}
+
+static void
+nvo3_unixctl_guard(struct unixctl_conn *conn, int argc, const char *argv[],
+                   void *aux OVS_UNUSED)
+{
+    bool json = take_json(&argc, argv);
+    const char *bridge = argc > 1 ? argv[1] : NULL;
+    char *text = nvo3_guard_report(bridge, json);
+
+    if (text || !bridge) {
+        reply(conn, text);
+    } else {
+        char *error = xasprintf("no bridge %s with datapath_type=%s", bridge,
+                                NVO3_TYPE);
+        unixctl_command_reply_error(conn, error);
+        free(error);
+    }
 }
 
 void
@@ -89,6 +109,8 @@ nvo3_unixctl_register(void)
                              nvo3_unixctl_sa_list, NULL);
     unixctl_command_register("nvo3/counters", "[json]", 0, 1,
                              nvo3_unixctl_counters, NULL);
- * The commands nvo3/show, nvo3/sa-list, nvo3/counters, nvo3/guard and nvo3/metrics of
- * ovs-appctl.  A last argument "json" asks for JSON, but of the last.  No command prints a key: the engine gives the
+    unixctl_command_register("nvo3/guard", "[bridge] [json]", 0, 2,
+                             nvo3_unixctl_guard, NULL);
+    unixctl_command_register("nvo3/metrics", "", 0, 0, nvo3_unixctl_metrics,
+                             NULL);
 }
