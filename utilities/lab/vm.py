@@ -114,6 +114,12 @@ class TimedPings:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+        self._more("pings are answered")
+
+    def _more(self, what):
+        """Waits for answers, without which there is nothing to measure between."""
+        known = len(self._times)
+        wait_until(lambda: len(self._times) > known, what, timeout=30)
 
     def _run(self):
         # Short runs: an address that nobody answers for makes ping slow to end.
@@ -122,6 +128,9 @@ class TimedPings:
             self._times += [float(time) for time in re.findall(r"^\[([0-9.]+)\] \d+ bytes", text, re.MULTILINE)]
 
     def stop(self):
-        self._ended.set()
-        self._thread.join()
+        try:
+            self._more("pings are answered again")
+        finally:
+            self._ended.set()
+            self._thread.join()
         return max((b - a for a, b in zip(self._times, self._times[1:])), default=float("inf"))
