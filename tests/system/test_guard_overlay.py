@@ -88,6 +88,8 @@ def test_a_controller(lab):
     vm1, vm3, tunnel = (hv1.vsctl("get", "Interface", name, "ofport") for name in ("vm1", "vm3", "nvo3-geneve"))
     hv1.vsctl("set-controller", "br-int", "ptcp:6654:127.0.0.1")
     wait_all(lab)
+    # A network that was left and joined again floods by copies until it has its group.
+    wait_until(lambda: all(any(f"set_field:239.31.0.{n}->tun_dst" in flow for flow in own_flows(hv1)) for n in (1, 2)), "groups are in use", 20)
     own = own_flows(hv1)
     tries = [
         ("bypasses_pipeline", f"table=0,priority=60000,in_port={vm1},actions=output:{vm3}"),
