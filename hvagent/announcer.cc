@@ -58,11 +58,11 @@ void Announcer::set_directory(std::shared_ptr<const DirectoryView> directory, co
 
 std::string Announcer::holder(const Key& key) const
 {
-    const VnView* vn = directory_->find(key.first);
+    const VnView* vn = directory_->find(key.vni);
     if (!vn) {
         return {};
     }
-    auto it = vn->mappings.find(key.second);
+    auto it = vn->mappings.find(key.mac);
     return it == vn->mappings.end() || it->second.nve == own_name_ ? "" : it->second.nve;
 }
 
@@ -103,7 +103,7 @@ void Announcer::match()
         }
     }
     // Of a network that is gone the NVA keeps nothing of us.
-    std::erase_if(to_withdraw_, [&](const Key& key) { return !directory_->find(key.first); });
+    std::erase_if(to_withdraw_, [&](const Key& key) { return !directory_->find(key.vni); });
 }
 
 void Announcer::session_up()
@@ -146,7 +146,7 @@ std::vector<MappingAnnounce> Announcer::take(TimePoint now)
         }
     }
     for (const Key& key : std::exchange(to_withdraw_, {})) {
-        messages.push_back(message_for(key.first, key.second));
+        messages.push_back(message_for(key.vni, key.mac));
         messages.back().set_withdraw(true);
         withdrawn_.insert(key);
     }
@@ -157,7 +157,7 @@ std::vector<MappingAnnounce> Announcer::take(TimePoint now)
         }
         entry.state = State::asked;
         withdrawn_.erase(key);
-        messages.push_back(message_for(key.first, key.second));
+        messages.push_back(message_for(key.vni, key.mac));
         for (const base::IpAddress& address : entry.addresses) {
             messages.back().add_addresses(octets(address.wire()));
         }
@@ -203,7 +203,7 @@ std::optional<Announcer::Refused> Announcer::on_result(uint64_t in_reply_to, con
     if (!news) {
         return {};
     }
-    return Refused{entry.port, it->first.first, it->first.second, entry.reason};
+    return Refused{entry.port, it->first.vni, it->first.mac, entry.reason};
 }
 
 std::optional<TimePoint> Announcer::next_deadline() const
@@ -232,15 +232,22 @@ std::map<std::string, std::string> Announcer::refused() const
 {
     std::map<std::string, std::string> result;
     for (const auto& [key, entry] : entries_) {
-        // While it is asked again, the former answer holds.
-        if (entry.state != State::accepted && !entry.reason.empty()) {
-            result[entry.port] = entry.reason;
-        } else if (entry.state != State::accepted && !holder(key).empty()) {
-            // Another's MAC: no packet of it before it is given to us.
-            result[entry.port] = "its MAC lives at " + holder(key) + ", the NVA has not given it to this host";
+        if (std::string why = why_closed(key, entry); !why.empty()) {
+            result[entry.port] = std::move(why);
         }
     }
     return result;
+}
+
+std::string Announcer::why_closed(const Key& key, const Entry& entry) const
+{
+    // While it is asked again, the former answer holds.
+    if (entry.state == State::accepted || !entry.reason.empty()) {
+        return entry.state == State::accepted ? "" : entry.reason;
+    }
+    // Another's MAC: no packet of it before it is given to us.
+    const std::string other = holder(key);
+    return other.empty() ? "" : "its MAC lives at " + other + ", the NVA has not given it to this host";
 }
 
 std::vector<TsiView> Announcer::view() const
@@ -257,12 +264,10 @@ std::vector<TsiView> Announcer::view() const
             if (it != entries_.end() && it->second.port == tsi.port) {
                 const Entry& entry = it->second;
                 view.state = entry.state == State::accepted ? "announced" : entry.reason.empty() ? "waiting" : "refused";
-                view.reason = entry.state == State::accepted ? "" : entry.reason;
+                view.reason = why_closed(it->first, entry);
                 if (entry.state == State::accepted && !holder(it->first).empty()) {
                     view.state = "elsewhere";
                     view.reason = "its MAC lives at " + holder(it->first) + " now";
-                } else if (entry.state != State::accepted && view.reason.empty() && !holder(it->first).empty()) {
-                    view.reason = "its MAC lives at " + holder(it->first) + ", the NVA has not given it to this host";
                 } else if (entry.state == State::untold && view.reason.empty()) {
                     view.reason = "the NVA is away";
                 }

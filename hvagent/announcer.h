@@ -16,7 +16,6 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "control/authorization.h"
@@ -54,7 +53,11 @@ public:
         std::string reason;         // empty: accepted
         bool for_now = false;       // it may be had soon: the holder of the MAC is away
     };
-    using Key = std::pair<base::Vni, base::MacAddress>;
+    struct Key {
+        base::Vni vni;
+        base::MacAddress mac;
+        auto operator<=>(const Key&) const = default;
+    };
     std::map<Key, Answer> answers() const;
     std::map<std::string, std::string> refused() const;     // by port, with the reason
     std::vector<TsiView> view() const;                      // by port
@@ -73,6 +76,8 @@ private:
     };
 
     void match();
+    // Of one that the NVA has not accepted; empty: nothing speaks against its packets.
+    std::string why_closed(const Key&, const Entry&) const;
     std::string holder(const Key&) const;
 
     std::vector<Tsi> tsis_;

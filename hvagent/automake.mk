@@ -18,6 +18,8 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/check/reach.cc \
 	hvagent/config.cc \
 	hvagent/config.h \
+	hvagent/config_reader.h \
+	hvagent/config_tunnel.cc \
 	hvagent/directory.cc \
 	hvagent/directory.h \
 	hvagent/groups.cc \
@@ -45,6 +47,7 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/peer_view.cc \
 	hvagent/peers.cc \
 	hvagent/peers.h \
+	hvagent/peers_switch.cc \
 	hvagent/peers_view.cc \
 	hvagent/policy_counters.cc \
 	hvagent/policy_counters.h \

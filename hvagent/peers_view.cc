@@ -75,32 +75,6 @@ void Peers::publish_networks()
     }
 }
 
-// The rule guard's networks.  Before the directory is complete the switch keeps what
-// it was told, or goes by its SAs.  The flows of hvagent itself wait for nothing.
-void Peers::tell_served()
-{
-    const auto known = known_directory();
-    if (config_->has_pipeline() && !known->complete) {
-        return;
-    }
-    std::vector<base::Vni> served;
-    for (const auto& [vni, vn] : known->vns) {
-        served.push_back(vni);
-    }
-    if (served != served_) {
-        send_to_switch(esp::msg::ServedNetworks{served});
-        served_ = std::move(served);
-    }
-}
-
-void Peers::on_guard_notice(const esp::msg::GuardNotice& notice)
-{
-    control::AuditEvent event{notice.refused ? control::AuditKind::rule_refused : control::AuditKind::rule_suspect, "", {}, notice.text};
-    event.text = {{"bridge", notice.bridge}, {"connection", notice.connection}, {"rule", notice.reason}};
-    event.numbers = {{"count", notice.count}};
-    audit_.write(event);
-}
-
 void Peers::publish()
 {
     if (switch_instance_ != 0 && config_) {

@@ -12,7 +12,6 @@
 #include "daemon/ovs_daemon.h"
 #include "hvagent/openflow_adapter.h"
 #include "hvagent/ovsdb_adapter.h"
-#include "hvagent/show_policy.h"
 
 namespace nvo3::agent {
 namespace {
@@ -179,17 +178,21 @@ void PipelineFeed::count_packets()
     ovs_daemon_wake_at(next_count_);
 }
 
+PolicyState PipelineFeed::policy_state() const
+{
+    static const NetworkView none;
+    const std::optional<long long> age = counted_ ? std::optional((ovs_daemon_now() - counted_) / 1000) : std::nullopt;
+    return {policy_, input_.policy, pipeline_, counters_, input_.networks ? *input_.networks : none, age, why_no_policy()};
+}
+
 std::string PipelineFeed::show_policy(bool json) const
 {
-    const std::optional<long long> age = counted_ ? std::optional((ovs_daemon_now() - counted_) / 1000) : std::nullopt;
-    const NetworkView none;
-    return agent::show_policy({policy_, input_.policy, pipeline_, counters_, input_.networks ? *input_.networks : none, age, why_no_policy()}, json);
+    return agent::show_policy(policy_state(), json);
 }
 
 base::Result<std::string> PipelineFeed::trace_policy(const std::vector<std::string>& words, bool json) const
 {
-    const NetworkView none;
-    return agent::trace_policy({policy_, input_.policy, pipeline_, counters_, input_.networks ? *input_.networks : none, std::nullopt, why_no_policy()}, words, json);
+    return agent::trace_policy(policy_state(), words, json);
 }
 
 // What is ours goes first: the change of fail_mode empties the flow tables, which tell

@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "hvagent/policy_counters.h"
 #include "hvagent/policy_keeper.h"
+#include "hvagent/show_policy.h"
 #include "hvagent/vn_pipeline.h"
 
 struct openflow_adapter;
@@ -50,6 +51,7 @@ private:
     void update_policy();
     void count_packets();
     std::string why_no_policy() const;
+    PolicyState policy_state() const;
     bool is_settled() const;
     void update();
     void leave(openflow_adapter*&);

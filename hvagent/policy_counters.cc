@@ -8,19 +8,13 @@
 namespace nvo3::agent {
 namespace {
 
-bool is_rule(const std::string& what)
-{
-    return what.starts_with("rule ");
-}
-
-std::string words(const std::string& what, uint64_t packets)
+std::string words(const Counted& what, uint64_t packets)
 {
     const std::string count = std::to_string(packets) + (packets == 1 ? " packet" : " packets");
-    if (is_rule(what)) {
-        return count + " of rule '" + what.substr(5) + "'";
+    if (what.kind == Counted::Kind::rule) {
+        return count + " of rule '" + what.text + "'";
     }
-    const size_t space = what.find(' ', 8);
-    return count + " denied from network " + what.substr(8, space - 8) + " to " + what.substr(space + 1) + ": no rule allows them";
+    return count + " denied from network " + what.text + " to " + what.to + ": no rule allows them";
 }
 
 }  // namespace
@@ -28,7 +22,8 @@ std::string words(const std::string& what, uint64_t packets)
 void PolicyCounters::set_flows(const std::vector<CountedFlow>& flows)
 {
     flows_.clear();
-    std::map<std::string, uint64_t> last, totals, spoken;
+    std::map<std::string, uint64_t> last;
+    std::map<Counted, uint64_t> totals, spoken;
     for (const CountedFlow& flow : flows) {
         flows_.emplace(flow.flow, flow.what);
         if (auto it = last_.find(flow.flow); it != last_.end()) {
@@ -60,7 +55,7 @@ void PolicyCounters::tell(const std::string& flow, uint64_t packets)
     }
 }
 
-uint64_t PolicyCounters::packets(const std::string& what) const
+uint64_t PolicyCounters::packets(const Counted& what) const
 {
     auto it = totals_.find(what);
     return it == totals_.end() ? 0 : it->second;

@@ -24,9 +24,9 @@ public:
     void set_flows(const std::vector<CountedFlow>&);
     // The switch has seen so many packets of a flow since it got it.
     void tell(const std::string& flow, uint64_t packets);
-    // Of CountedFlow::what; 0 if nothing is known.
-    uint64_t packets(const std::string& what) const;
-    const std::map<std::string, uint64_t>& all() const { return totals_; }
+    // 0 if nothing is known.
+    uint64_t packets(const Counted& what) const;
+    const std::map<Counted, uint64_t>& all() const { return totals_; }
 
     // Lines for the log: what has counted since it was last spoken of, if it is to be logged
     // at all, each once in kPause and kLines together.  'now' in ms.
@@ -35,10 +35,10 @@ public:
     static constexpr size_t kLines = 20;
 
 private:
-    std::multimap<std::string, std::string> flows_;     // flow, what
+    std::multimap<std::string, Counted> flows_;
     std::map<std::string, uint64_t> last_;              // of a flow, as told
-    std::map<std::string, uint64_t> totals_;            // of 'what'
-    std::map<std::string, uint64_t> spoken_;            // of each 'what' that is logged, when the log had it
+    std::map<Counted, uint64_t> totals_;
+    std::map<Counted, uint64_t> spoken_;                // of those that are logged, when the log had it
     long long next_ = 0;                                // ms
 };
 

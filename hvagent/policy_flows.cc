@@ -255,23 +255,23 @@ std::vector<const Rule*> GatewayMap::rules(const GatewayVn& from, const GatewayV
     return it == rules_.end() ? std::vector<const Rule*>{} : it->second;
 }
 
-std::vector<std::string> forbidden_claims(const GatewayMap& map, const GatewayVn& vn)
+std::vector<Claim> forbidden_claims(const GatewayMap& map, const GatewayVn& vn)
 {
-    std::vector<std::string> result;
+    std::vector<Claim> result;
     for (const Interface& own : vn.gateway->addresses) {
         const std::string address = own.address.to_string();
         if (own.prefix.is_v4()) {
-            result.push_back(",arp,arp_spa=" + address);
-            result.push_back(",ip,nw_src=" + address);
+            result.push_back({",arp,arp_spa=" + address, true});
+            result.push_back({",ip,nw_src=" + address, true});
         } else {
-            result.push_back(",ipv6,ipv6_src=" + address);
-            result.push_back(",icmp6,icmp_type=136,nd_target=" + address);
-            result.push_back(",icmp6,icmp_type=135,ipv6_src=::,nd_target=" + address);
+            result.push_back({",ipv6,ipv6_src=" + address, true});
+            result.push_back({",icmp6,icmp_type=136,nd_target=" + address, true});
+            result.push_back({",icmp6,icmp_type=135,ipv6_src=::,nd_target=" + address, true});
         }
     }
     for (Vni neighbour : vn.neighbours) {
         for (const Interface& foreign : map.find(neighbour)->gateway->addresses) {
-            result.push_back(family(foreign.prefix.is_v4()) + source(foreign.prefix));
+            result.push_back({family(foreign.prefix.is_v4()) + source(foreign.prefix), false});
         }
     }
     return result;
@@ -284,7 +284,7 @@ void PolicyWriter::add(std::string match, const std::string& actions)
     flows_.push_back(std::move(match) + " actions=" + actions);
 }
 
-void PolicyWriter::add_counted(std::string match, const std::string& actions, std::string what, bool logged)
+void PolicyWriter::add_counted(std::string match, const std::string& actions, Counted what, bool logged)
 {
     std::string flow = match + " actions=" + actions;
     auto [it, fresh] = seen_.try_emplace(std::move(match), flow);
@@ -311,7 +311,7 @@ void PolicyWriter::frame()
     add("table=71,priority=0,reg6=1", refuse(kNoMapping));
     add("table=71,priority=0,reg6=2", refuse(kUnknownPort));
     for (int why = kNotIp; why < kEnd; why++) {
-        add_counted("table=72,priority=100,reg7=" + number(static_cast<uint64_t>(why)), "drop", std::string("refused ") + kRefusals[static_cast<size_t>(why)]);
+        add_counted("table=72,priority=100,reg7=" + number(static_cast<uint64_t>(why)), "drop", {Counted::Kind::refused, kRefusals[static_cast<size_t>(why)]});
     }
     add("table=72,priority=0", "drop");
 }
@@ -421,10 +421,8 @@ void PolicyWriter::leave_tunnel(const GatewayVn& vn)
     }
     add("table=65,priority=290" + from + ",dl_src=" + mac, refuse(kForgedGateway));
     add("table=65,priority=290" + from + ",dl_dst=" + mac, refuse(kForgedGateway));
-    std::vector<std::string> claims = forbidden_claims(map_, vn);
-    for (size_t i = 0; i < claims.size(); i++) {
-        const bool foreign = claims[i].find('/') != std::string::npos;
-        add("table=65,priority=290" + from + claims[i], refuse(foreign ? kForeignSource : kForgedGateway));
+    for (const Claim& claim : forbidden_claims(map_, vn)) {
+        add("table=65,priority=290" + from + claim.match, refuse(claim.of_gateway ? kForgedGateway : kForeignSource));
     }
     add("table=65,priority=50" + from, "resubmit(,62)");
 }
@@ -462,7 +460,7 @@ void PolicyWriter::stateless(const GatewayVn& from, const GatewayVn& to, const s
         for (const std::string& match : matches_of(*rule, from, to, false)) {
             const std::string head = "table=66,priority=" + number(rule->priority) + between(from, to) + match;
             if (rule->stateless) {
-                add_counted(head, rule->action == Action::allow ? "goto_table:71" : refuse(kDenied), "rule " + to_string(*rule), rule->log);
+                add_counted(head, rule->action == Action::allow ? "goto_table:71" : refuse(kDenied), {Counted::Kind::rule, to_string(*rule)}, rule->log);
             } else if (seen_.try_emplace(head, head).second) {
                 add(head, kTrack);
             }
@@ -484,13 +482,13 @@ void PolicyWriter::stateful(const GatewayVn& from, const GatewayVn& to, const st
         const std::string actions = logs ? "goto_table:69" : rule->action == Action::allow ? "goto_table:70" : refuse(kDenied);
         for (const std::string& match : matches_of(*rule, from, to, true)) {
             for (const std::string& direction : {there, back}) {
-                add_counted(head + direction + match, actions, "rule " + to_string(*rule), logs || rule->log);
+                add_counted(head + direction + match, actions, {Counted::Kind::rule, to_string(*rule)}, logs || rule->log);
             }
         }
     }
     for (const std::string& direction : {there, back}) {
         for (bool v4 : {true, false}) {
-            add_counted("table=69,priority=0" + direction + family(v4), refuse(kDenied), "default " + from.gateway->vn + " " + to.gateway->vn, true);
+            add_counted("table=69,priority=0" + direction + family(v4), refuse(kDenied), {Counted::Kind::by_default, from.gateway->vn, to.gateway->vn}, true);
         }
     }
 }

@@ -68,17 +68,28 @@ struct NextHop {
 };
 using NextHops = std::map<base::IpAddress, NextHop>;
 
-// A flow of which policy/show tells the packets: those of 'what', which is
-// "rule STATEMENT", "default FROM TO" or "refused REASON".
+// Packets that policy/show tells of: of a rule ('text' is its statement), denied by default
+// from network 'text' to network 'to', or refused for a reason ('text').
+struct Counted {
+    enum class Kind : uint8_t { by_default, refused, rule };     // in this order in lists
+    Kind kind{};
+    std::string text, to = {};
+    auto operator<=>(const Counted&) const = default;
+};
+
 struct CountedFlow {
     std::string flow;
-    std::string what;
+    Counted what;
     bool logged = false;    // the log is to speak of them
     bool operator==(const CountedFlow&) const = default;
 };
 
-// What no port of the network may say of itself, as the rest of a match; for table 60.
-std::vector<std::string> forbidden_claims(const GatewayMap&, const GatewayVn&);
+// What no port of the network may say of itself.
+struct Claim {
+    std::string match;      // the rest of one
+    bool of_gateway = false;        // else of another network
+};
+std::vector<Claim> forbidden_claims(const GatewayMap&, const GatewayVn&);
 
 class PolicyWriter {
 public:
@@ -104,7 +115,7 @@ private:
 
     void add(std::string match, const std::string& actions);
     // Adds it unless a rule before it has the same match, and counts it as of 'what'.
-    void add_counted(std::string match, const std::string& actions, std::string what, bool logged = false);
+    void add_counted(std::string match, const std::string& actions, Counted what, bool logged = false);
 
     const GatewayMap& map_;
     std::vector<std::string>& flows_;

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/unique_fd.h"
 
 namespace nvo3::agent {
 namespace {
@@ -74,25 +75,24 @@ base::Result<std::string> read_policy(const std::string& file)
 {
     auto failed = [&](const std::string& why) { return base::Error{EINVAL, "file " + file + " cannot be read: " + why}; };
     // Not one that never ends, or that waits for somebody to write.
-    const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0) {
+    const base::UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    if (!fd) {
         return failed(std::strerror(errno));
     }
     struct stat status {};
-    std::string text;
-    std::string why;
-    if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
-        why = "it is not a regular file";
-    } else {
-        char part[65536];
-        ssize_t got = 0;
-        while (text.size() <= policy::kMaxText && (got = ::read(fd, part, sizeof part)) > 0) {
-            text.append(part, static_cast<size_t>(got));
-        }
-        why = got < 0 ? std::strerror(errno) : "";
+    if (::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+        return failed("it is not a regular file");
     }
-    ::close(fd);
-    return why.empty() ? base::Result<std::string>(std::move(text)) : failed(why);
+    std::string text;
+    char part[65536];
+    ssize_t got = 0;
+    while (text.size() <= policy::kMaxText && (got = ::read(fd.get(), part, sizeof part)) > 0) {
+        text.append(part, static_cast<size_t>(got));
+    }
+    if (got < 0) {
+        return failed(std::strerror(errno));
+    }
+    return text;
 }
 
 }  // namespace nvo3::agent

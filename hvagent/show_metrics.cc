@@ -10,11 +10,6 @@
 namespace nvo3::agent {
 namespace {
 
-uint64_t seconds_since_epoch(std::chrono::system_clock::time_point time)
-{
-    return static_cast<uint64_t>(std::max<int64_t>(0, std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count()));
-}
-
 void write_peers(const AgentView& view, base::MetricsText& out)
 {
     static constexpr std::array kStates{"up", "connecting", "waiting", "error"};
@@ -88,7 +83,7 @@ std::string show_metrics(const AgentView& view, const std::map<control::AuditKin
                (view.listen_problem.empty() ? 0 : 1));
     if (view.own_not_after) {
         out.gauge("hvagent_certificate_not_after_timestamp_seconds", "When this host's certificate ends.");
-        out.sample(seconds_since_epoch(*view.own_not_after), {{"name", view.own_name}});
+        out.sample(*view.own_not_after, {{"name", view.own_name}});
     }
     out.counter("hvagent_events_total", "Events of the audit log: authenticated and refused are handshakes, and requests of peers.");
     for (const auto& [kind, count] : events) {

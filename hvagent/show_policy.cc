@@ -19,9 +19,14 @@ json or_null(const std::string& text)
     return text.empty() ? json(nullptr) : json(text);
 }
 
-std::string packets(const PolicyState& state, const std::string& what)
+bool is_here(const PolicyState& state, const policy::Rule& rule)
 {
-    return std::to_string(state.counters.packets(what)) + " packets";
+    return state.pipeline.gateways.find(rule.from.vn) && state.pipeline.gateways.find(rule.to.vn);
+}
+
+uint64_t packets(const PolicyState& state, const std::string& rule)
+{
+    return state.counters.packets({Counted::Kind::rule, rule});
 }
 
 json show_json(const PolicyState& state)
@@ -49,17 +54,15 @@ json show_json(const PolicyState& state)
     value["rules"] = json::array();
     for (const policy::Rule& rule : policy.rules) {
         const std::string text = to_string(rule);
-        const bool here = state.pipeline.gateways.find(rule.from.vn) && state.pipeline.gateways.find(rule.to.vn);
-        value["rules"].push_back({{"rule", text}, {"line", rule.line}, {"here", here}, {"packets", state.counters.packets("rule " + text)}});
+        value["rules"].push_back({{"rule", text}, {"line", rule.line}, {"here", is_here(state, rule)}, {"packets", packets(state, text)}});
     }
     value["defaults"] = json::array();
     value["refused"] = json::object();
     for (const auto& [what, count] : state.counters.all()) {
-        if (what.starts_with("default ")) {
-            const size_t space = what.find(' ', 8);
-            value["defaults"].push_back({{"from", what.substr(8, space - 8)}, {"to", what.substr(space + 1)}, {"packets", count}});
-        } else if (what.starts_with("refused ")) {
-            value["refused"][what.substr(8)] = count;
+        if (what.kind == Counted::Kind::by_default) {
+            value["defaults"].push_back({{"from", what.text}, {"to", what.to}, {"packets", count}});
+        } else if (what.kind == Counted::Kind::refused) {
+            value["refused"][what.text] = count;
         }
     }
     return value;
@@ -109,8 +112,6 @@ struct Trace {
     const GatewayVn *from = nullptr, *to = nullptr;
     const NextHop* hop = nullptr;
     std::string host;                       // where 'hop' is
-
-    void stop(std::string why) { steps.push_back(std::move(why)); }
 };
 
 std::string name_of(const GatewayVn& vn)
@@ -134,17 +135,17 @@ Trace trace(const PolicyState& state, const Question& question)
     const GatewayMap& gateways = state.pipeline.gateways;
     const VnView* vn = find_vn(*state.networks.directory, question.vn);
     if (!vn) {
-        out.stop("network " + question.vn + " is not served here: this host has none of its keys, see vn/show");
+        out.steps.push_back("network " + question.vn + " is not served here: this host has none of its keys, see vn/show");
         return out;
     }
     out.from = gateways.find(vn->vni);
     if (!out.from) {
-        out.stop("network " + question.vn + " has no gateway: nothing leaves it");
+        out.steps.push_back("network " + question.vn + " has no gateway: nothing leaves it");
         return out;
     }
     out.steps.push_back("gateway of " + name_of(*out.from) + ": " + to_string(out.from->mac) + ", conntrack zone " + std::to_string(out.from->zone));
     if (out.from->gateway->has_address(question.destination)) {
-        out.stop(question.destination.to_string() + " is the gateway itself: it answers echo requests, and nothing else");
+        out.steps.push_back(question.destination.to_string() + " is the gateway itself: it answers echo requests, and nothing else");
         return out;
     }
     const policy::Verdict verdict =
@@ -153,18 +154,18 @@ Trace trace(const PolicyState& state, const Question& question)
         out.steps.push_back("logged by the rule of line " + std::to_string(verdict.log->line) + ": " + to_string(*verdict.log));
     }
     out.rule = verdict.rule;
-    out.stop(verdict.reason);
+    out.steps.push_back(verdict.reason);
     if (!verdict.allowed || verdict.to == out.from->gateway->vn) {
         out.passes = verdict.allowed;
         return out;
     }
     out.to = gateways.find(verdict.to);
     if (!out.to) {
-        out.stop("network " + verdict.to + " is not served here: this host has none of its keys, and routes nothing to it");
+        out.steps.push_back("network " + verdict.to + " is not served here: this host has none of its keys, and routes nothing to it");
         return out;
     }
     if (out.to->gateway->has_address(question.destination)) {
-        out.stop(question.destination.to_string() + " is the gateway of " + name_of(*out.to) + ", which answers in its own network only");
+        out.steps.push_back(question.destination.to_string() + " is the gateway of " + name_of(*out.to) + ", which answers in its own network only");
         return out;
     }
     auto hops = state.pipeline.hops.find(out.to->vni);
@@ -173,12 +174,12 @@ Trace trace(const PolicyState& state, const Question& question)
         out.hop = hop == hops->second.end() ? nullptr : &hop->second;
     }
     if (!out.hop) {
-        out.stop("nobody in " + name_of(*out.to) + " is known to have " + question.destination.to_string() +
+        out.steps.push_back("nobody in " + name_of(*out.to) + " is known to have " + question.destination.to_string() +
                  ", or its host cannot be reached: a VM is found by external_ids:nvo3-addresses, see vn/show");
         return out;
     }
     out.host = place_of(state, *out.to, *out.hop);
-    out.stop("to " + to_string(out.hop->mac) + " in " + name_of(*out.to) + " at " + out.host +
+    out.steps.push_back("to " + to_string(out.hop->mac) + " in " + name_of(*out.to) + " at " + out.host +
              (out.rule && out.rule->stateless ? "; what comes back needs a rule of its own"
                                               : ", which asks the same rule in conntrack zone " + std::to_string(out.to->zone) + " of its own; answers pass"));
     out.passes = true;
@@ -219,18 +220,14 @@ std::string show_policy(const PolicyState& state, bool as_json)
     }
     for (const policy::Rule& rule : policy.rules) {
         const std::string text = to_string(rule);
-        const bool here = state.pipeline.gateways.find(rule.from.vn) && state.pipeline.gateways.find(rule.to.vn);
-        out << "line " << rule.line << ": " << text << ": " << (here ? packets(state, "rule " + text) : "a network is not served here") << "\n";
+        out << "line " << rule.line << ": " << text << ": "
+            << (is_here(state, rule) ? std::to_string(packets(state, text)) + " packets" : "a network is not served here") << "\n";
     }
     for (const auto& [what, count] : state.counters.all()) {
-        if (what.starts_with("default ")) {
-            const size_t space = what.find(' ', 8);
-            out << "from " << what.substr(8, space - 8) << " to " << what.substr(space + 1) << ", no rule: denied, " << count << " packets\n";
-        }
-    }
-    for (const auto& [what, count] : state.counters.all()) {
-        if (what.starts_with("refused ") && count > 0) {
-            out << "dropped, " << what.substr(8) << ": " << count << " packets\n";
+        if (what.kind == Counted::Kind::by_default) {
+            out << "from " << what.text << " to " << what.to << ", no rule: denied, " << count << " packets\n";
+        } else if (what.kind == Counted::Kind::refused && count > 0) {
+            out << "dropped, " << what.text << ": " << count << " packets\n";
         }
     }
     return out.str();

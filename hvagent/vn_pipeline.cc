@@ -38,7 +38,7 @@ std::string number(uint64_t value)
 class Spoofing {
 public:
     // 'forbidden': what nobody may claim in a network with a gateway.
-    Spoofing(std::vector<std::string>& flows, const LocalPort& port, const std::string& reg, const std::vector<std::string>& forbidden)
+    Spoofing(std::vector<std::string>& flows, const LocalPort& port, const std::string& reg, const std::vector<Claim>& forbidden)
         : flows_(flows),
           tsi_(*port.tsi),
           forbidden_(forbidden),
@@ -53,8 +53,8 @@ public:
         // One flow of the port, whose counter shows that something was tried.
         flows_.push_back("table=64,priority=100" + prefix_ + " actions=drop");
         refuse(1, "");
-        for (const std::string& claim : forbidden_) {
-            refuse(170, claim);
+        for (const Claim& claim : forbidden_) {
+            refuse(170, claim.match);
         }
         if (tsi_.addresses.empty()) {
             pass(100, "");
@@ -143,7 +143,7 @@ private:
 
     std::vector<std::string>& flows_;
     const Tsi& tsi_;
-    const std::vector<std::string>& forbidden_;
+    const std::vector<Claim>& forbidden_;
     const std::string mac_;
     // Of a hypervisor's port table 0 has sorted by MAC and network already.
     const std::string prefix_, source_;
@@ -155,7 +155,7 @@ class Network {
 public:
     // 'gateway' is that of the network, null if it has none.
     Network(std::vector<std::string>& flows, const PipelineInput& input, const VnView& vn, const std::vector<LocalPort>& ports,
-            const GatewayVn* gateway, std::vector<std::string> forbidden)
+            const GatewayVn* gateway, std::vector<Claim> forbidden)
         : flows_(flows), vn_(vn), ports_(ports), gateway_(gateway), forbidden_(std::move(forbidden)), reg_(",reg0=" + number(vn.vni.value))
     {
         if (auto it = input.tunnel_ports.find(vn.encap); it != input.tunnel_ports.end()) {
@@ -370,7 +370,7 @@ private:
     const VnView& vn_;
     const std::vector<LocalPort>& ports_;
     const GatewayVn* const gateway_;
-    const std::vector<std::string> forbidden_;
+    const std::vector<Claim> forbidden_;
     const std::string reg_;
     uint32_t tunnel_ = 0;                           // 0: none (yet)
     const VnReach* reach_ = nullptr;                // null: no other member
@@ -488,7 +488,7 @@ Pipeline make_pipeline(const PipelineInput& input)
             }
         }
         const GatewayVn* gateway = out.gateways.find(vni);
-        Network network(out.flows, input, *vn, own, gateway, gateway ? forbidden_claims(out.gateways, *gateway) : std::vector<std::string>{});
+        Network network(out.flows, input, *vn, own, gateway, gateway ? forbidden_claims(out.gateways, *gateway) : std::vector<Claim>{});
         network.write();
         if (gateway) {
             NextHops& hops = out.hops[vni] = network.hops();

@@ -107,8 +107,10 @@ std::optional<std::chrono::steady_clock::time_point> ChangeQueue::next() const
 {
     std::optional<std::chrono::steady_clock::time_point> first;
     for (const auto& [owner, waiting] : waiting_) {
-        auto at = rests(owner, waiting) ? paces_.at(owner).rests_until : clock_.now();
-        first = std::min(first.value_or(at), at);
+        if (!rests(owner, waiting)) {
+            return clock_.now();
+        }
+        first = std::min(first.value_or(paces_.at(owner).rests_until), paces_.at(owner).rests_until);
     }
     return first;
 }

@@ -34,7 +34,6 @@ struct Nve {
     std::vector<std::string> addresses;
     bool revoked = false;
     std::string session;            // instance of the NVA that it has one with; empty: none
-    bool operator==(const Nve&) const = default;
 };
 struct Nva {
     std::string instance;

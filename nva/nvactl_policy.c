@@ -21,9 +21,6 @@
 #include "unicode.h"
 #include "util.h"
 
-/* As policy::kMaxText, which is what is said if a text is longer. */
-#define MAX_TEXT (1 << 20)
-
 /* Of the texts of files, which are read once, however often the transaction
  * must be tried. */
 static struct shash files = SHASH_INITIALIZER(&files);
@@ -33,8 +30,9 @@ static struct shash files = SHASH_INITIALIZER(&files);
 static char *
 read_text(FILE *stream)
 {
-    char *text = xmalloc(MAX_TEXT + 2);
-    size_t n = fread(text, 1, MAX_TEXT + 1, stream);
+    /* One more, so that a longer text is said to be too long. */
+    char *text = xmalloc(POLICY_MAX_TEXT + 2);
+    size_t n = fread(text, 1, POLICY_MAX_TEXT + 1, stream);
     int error = ferror(stream) ? errno : 0;
     text[n] = '\0';
     if (!error && strlen(text) != n) {

@@ -13,6 +13,8 @@
 
 using namespace nvo3;
 
+static_assert(POLICY_MAX_TEXT == policy::kMaxText);
+
 namespace {
 
 char* copy(const std::string& text)

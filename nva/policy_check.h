@@ -13,6 +13,9 @@
 extern "C" {
 #endif
 
+/* Octets of a text, at most: as policy::kMaxText. */
+#define POLICY_MAX_TEXT (1 << 20)
+
 struct policy_network {
     const char *name;
     uint32_t vni;

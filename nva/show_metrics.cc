@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // See show.h: numbers for Prometheus.
-#include <algorithm>
-
 #include "base/metrics.h"
 #include "nva/show.h"
 
@@ -23,9 +21,8 @@ std::string show_metrics(const ServiceView& view, StoreState state, const std::m
     out.gauge("nvo3_nva_serving", "1 while NVEs are served.").sample(view.store && !view.stale ? 1 : 0);
     out.gauge("nvo3_nva_problems", "Problems of credentials, listening and the store; session/show has them in words.").sample(view.problems.size());
     if (view.own_not_after) {
-        const auto end = std::chrono::duration_cast<std::chrono::seconds>(view.own_not_after->time_since_epoch()).count();
         out.gauge("nvo3_nva_certificate_not_after_timestamp_seconds", "When the NVA's certificate ends.");
-        out.sample(static_cast<uint64_t>(std::max<int64_t>(0, end)), {{"name", view.own_name}});
+        out.sample(*view.own_not_after, {{"name", view.own_name}});
     }
     out.counter("nvo3_nva_events_total", "Events of the audit log: authenticated and refused are handshakes, and requests of NVEs.");
     for (const auto& [kind, count] : events) {

@@ -184,8 +184,11 @@ void StoreFeed::begin(Nva& nva)
     std::vector<Op> taken;
     {
         std::lock_guard lock(mutex_);
+        if (!batch_.empty()) {
+            return;
+        }
         auto next = queue_.next();
-        if (!next || !batch_.empty()) {
+        if (!next) {
             return;
         }
         if (auto wait = std::chrono::ceil<std::chrono::milliseconds>(*next - base::system_clock().now()); wait.count() > 0) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <tuple>
 #include <utility>
 
 namespace nvo3::nva {
@@ -161,10 +162,8 @@ void StoreModel::put(const RowId& id, raw::Nve row)
     raw::Nve& before = nves_[id];
     sessions_changed_ |= before.session != row.session || before.name != row.name;
     // Sessions come and go: no network is another for that.
-    std::string session = std::exchange(row.session, before.session);
-    nves_changed_ |= before != row;
+    nves_changed_ |= std::tie(before.name, before.addresses, before.revoked) != std::tie(row.name, row.addresses, row.revoked);
     before = std::move(row);
-    before.session = std::move(session);
 }
 
 void StoreModel::put(const RowId& id, raw::Policy row)

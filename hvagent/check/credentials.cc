@@ -6,8 +6,6 @@
 #include <sys/timex.h>
 
 #include <algorithm>
-#include <ctime>
-#include <optional>
 #include <set>
 
 #include "control/pem.h"
@@ -27,15 +25,6 @@ std::string days_until(std::chrono::system_clock::time_point end, std::chrono::s
     return std::to_string(std::chrono::duration_cast<std::chrono::hours>(end - now).count() / 24) + " days";
 }
 
-std::optional<std::chrono::system_clock::time_point> time_point(const ASN1_TIME* time)
-{
-    std::tm tm{};
-    if (!time || ASN1_TIME_to_tm(time, &tm) != 1) {
-        return std::nullopt;
-    }
-    return std::chrono::system_clock::from_time_t(timegm(&tm));
-}
-
 class Checker {
 public:
     Checker(const Config& config, const base::Clock& clock, Findings& out) : config_(config), now_(clock.wall()), out_(out) {}
@@ -43,7 +32,7 @@ public:
     void clock()
     {
         if (auto own = control::load_certificates(config_.certificate, "certificate"); own) {
-            auto begin = time_point(X509_get0_notBefore(own->front().get()));
+            auto begin = control::to_time_point(X509_get0_notBefore(own->front().get()));
             if (begin && *begin > now_) {
                 return add(Grade::fail, "clock", "this host's time is before the beginning of its certificate, " +
                                                      control::to_text(X509_get0_notBefore(own->front().get())), "set the time, or issue the certificate anew");
@@ -87,7 +76,7 @@ public:
     {
         if (auto all = control::load_certificates(config_.ca_cert, "CA certificate"); all) {
             for (const auto& ca : *all) {
-                if (auto end = time_point(X509_get0_notAfter(ca.get())); end && *end > now_) {
+                if (auto end = control::to_time_point(X509_get0_notAfter(ca.get())); end && *end > now_) {
                     ends(config_.ca_cert, "", *end, "CA", "make the next one and trust both while certificates are replaced");
                 }
             }
@@ -99,7 +88,7 @@ public:
         size_t damaged = 0;
         if (auto all = control::load_crls(config_.crl, &damaged); all) {
             for (const auto& crl : *all) {
-                if (auto end = time_point(X509_CRL_get0_nextUpdate(crl.get())); end && *end > now_) {
+                if (auto end = control::to_time_point(X509_CRL_get0_nextUpdate(crl.get())); end && *end > now_) {
                     ends(config_.crl, "", *end, "revocation list", "nvo3-pki crl, and put the new ca.crl on every host");
                 }
             }

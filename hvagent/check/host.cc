@@ -18,9 +18,9 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <optional>
 
 #include "base/unique_fd.h"
+#include "esp/sa_protocol.h"
 #include "hvagent/check/check.h"
 
 namespace nvo3::agent {
@@ -102,7 +102,7 @@ public:
 
     void sa_socket()
     {
-        const std::string path = rundir_ + "/nvo3-sa.sock";
+        const std::string path = rundir_ + "/" + esp::kSaSocketName;
         struct stat status {};
         if (stat(path.c_str(), &status) != 0) {
             if (errno == ENOENT) {

@@ -18,6 +18,7 @@
 #include <thread>
 
 #include "base/unique_fd.h"
+#include "control/endpoint.h"
 #include "esp/wire.h"
 #include "hvagent/check/check.h"
 
@@ -31,29 +32,9 @@ constexpr size_t kAtOnce = 16;
 constexpr size_t kMaxTargets = 512;
 const char* const kTcpFix = "is its daemon running, and does every firewall between let TCP through to this port?";
 
-struct Address {
-    sockaddr_storage storage{};
-    socklen_t size = 0;
-    const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
-};
-
-Address socket_address(const base::IpAddress& address, uint16_t port)
+control::Endpoint endpoint(const base::IpAddress& address, uint16_t port)
 {
-    Address result;
-    if (address.is_v4()) {
-        auto* v4 = reinterpret_cast<sockaddr_in*>(&result.storage);
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons(port);
-        std::memcpy(&v4->sin_addr, address.wire().data(), 4);
-        result.size = sizeof *v4;
-    } else {
-        auto* v6 = reinterpret_cast<sockaddr_in6*>(&result.storage);
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons(port);
-        v6->sin6_addr = address.to_in6();
-        result.size = sizeof *v6;
-    }
-    return result;
+    return {control::to_asio(address), port};
 }
 
 // 0, or why the descriptor is not ready: ETIMEDOUT, or what the socket says.
@@ -92,18 +73,18 @@ public:
 private:
     int connect()
     {
-        const Address remote = socket_address(target_.remote, target_.port);
-        fd_ = base::UniqueFd(socket(remote.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        const control::Endpoint remote = endpoint(target_.remote, target_.port);
+        fd_ = base::UniqueFd(socket(remote.data()->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
         if (!fd_) {
             return errno;
         }
         if (!target_.local.is_unspecified()) {
-            const Address local = socket_address(target_.local, 0);
-            if (bind(fd_.get(), local.get(), local.size) != 0) {
+            const control::Endpoint local = endpoint(target_.local, 0);
+            if (bind(fd_.get(), local.data(), local.size()) != 0) {
                 return errno;
             }
         }
-        if (::connect(fd_.get(), remote.get(), remote.size) != 0 && errno != EINPROGRESS) {
+        if (::connect(fd_.get(), remote.data(), remote.size()) != 0 && errno != EINPROGRESS) {
             return errno;
         }
         return wait_for(fd_.get(), POLLOUT);
@@ -112,14 +93,11 @@ private:
     // Own address of the connection, to which a pre-shared key is bound.
     base::IpAddress own_address() const
     {
-        Address own;
-        own.size = sizeof own.storage;
-        getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&own.storage), &own.size);
-        if (own.storage.ss_family == AF_INET) {
-            const auto* v4 = reinterpret_cast<const sockaddr_in*>(&own.storage);
-            return base::IpAddress::from_bytes({reinterpret_cast<const uint8_t*>(&v4->sin_addr), 4});
-        }
-        return base::IpAddress(reinterpret_cast<const sockaddr_in6*>(&own.storage)->sin6_addr);
+        control::Endpoint own;
+        auto size = static_cast<socklen_t>(own.capacity());
+        getsockname(fd_.get(), own.data(), &size);
+        own.resize(size);
+        return control::to_ip_address(own.address());
     }
 
     Finding handshake()
@@ -212,18 +190,18 @@ private:
 
 size_t kernel_mtu(const base::IpAddress& remote, const base::IpAddress& local)
 {
-    const Address address = socket_address(remote, esp::outer_port(base::Encap::geneve));
-    base::UniqueFd fd(socket(address.storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const control::Endpoint address = endpoint(remote, esp::outer_port(base::Encap::geneve));
+    base::UniqueFd fd(socket(address.data()->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (fd && !local.is_unspecified()) {
-        const Address own = socket_address(local, 0);
-        if (bind(fd.get(), own.get(), own.size) != 0) {
+        const control::Endpoint own = endpoint(local, 0);
+        if (bind(fd.get(), own.data(), own.size()) != 0) {
             return 0;
         }
     }
     int mtu = 0;
     socklen_t size = sizeof mtu;
     const bool v4 = remote.is_v4();
-    if (!fd || ::connect(fd.get(), address.get(), address.size) != 0 ||
+    if (!fd || ::connect(fd.get(), address.data(), address.size()) != 0 ||
         getsockopt(fd.get(), v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU : IPV6_MTU, &mtu, &size) != 0) {
         return 0;
     }
@@ -232,7 +210,7 @@ size_t kernel_mtu(const base::IpAddress& remote, const base::IpAddress& local)
 
 std::string place(const base::IpAddress& address, uint16_t port)
 {
-    return (address.is_v4() ? address.to_string() : "[" + address.to_string() + "]") + ":" + std::to_string(port);
+    return control::to_string(endpoint(address, port));
 }
 
 }  // namespace

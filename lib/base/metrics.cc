@@ -3,6 +3,8 @@
 // See metrics.h.
 #include "base/metrics.h"
 
+#include <algorithm>
+
 namespace nvo3::base {
 namespace {
 
@@ -42,6 +44,13 @@ MetricsText::sample(uint64_t value, Labels labels)
     }
     text_ += (before == ',' ? "} " : " ") + std::to_string(value) + "\n";
     return *this;
+}
+
+MetricsText&
+MetricsText::sample(std::chrono::system_clock::time_point time, Labels labels)
+{
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
+    return sample(static_cast<uint64_t>(std::max<int64_t>(0, seconds)), labels);
 }
 
 }  // namespace nvo3::base

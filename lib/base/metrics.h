@@ -6,6 +6,7 @@
 #ifndef NVO3_BASE_METRICS_H
 #define NVO3_BASE_METRICS_H
 
+#include <chrono>
 #include <cstdint>
 #include <initializer_list>
 #include <string>
@@ -23,6 +24,8 @@ public:
     MetricsText& gauge(std::string_view name, std::string_view help) { return family(name, "gauge", help); }
     // Values of labels may hold anything.
     MetricsText& sample(uint64_t value, Labels labels = {});
+    // Seconds since 1970.
+    MetricsText& sample(std::chrono::system_clock::time_point time, Labels labels = {});
 
     std::string take() { return std::exchange(text_, {}); }
 

@@ -44,7 +44,6 @@ enum class AuditKind : uint8_t {
     rule_refused,   // an OpenFlow request, by the rule guard of the switch
     rule_suspect,   // the same, but the guard only logs
 };
-inline constexpr AuditKind kLastAuditKind = AuditKind::rule_suspect;
 const char* to_string(AuditKind kind) noexcept;
 
 struct AuditEvent {

@@ -67,6 +67,7 @@ check_PROGRAMS += tests/unit/control_tests
 TESTS += tests/unit/control_tests
 tests_unit_control_tests_SOURCES = \
 	tests/support/fake_clock.h \
+	tests/support/policy_messages.h \
 	tests/support/test_pki.cc \
 	tests/support/test_pki.h \
 	tests/unit/control/audit_test.cc \

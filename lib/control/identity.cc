@@ -9,9 +9,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <ctime>
 #include <memory>
 #include <optional>
+
+#include "control/pem.h"
 
 namespace nvo3::control {
 namespace {
@@ -134,13 +135,11 @@ common_name(const X509* certificate)
 base::Status
 read_end(const X509* certificate, PeerIdentity* identity)
 {
-    std::tm end{};
-    if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &end) != 1) {
+    const auto end = to_time_point(X509_get0_notAfter(certificate));
+    if (!end) {
         return refused("the certificate's end of validity is malformed");
     }
-    // A year far ahead would leave the range of the clock's nanoseconds.
-    end.tm_year = std::min(end.tm_year, 2200 - 1900);
-    identity->not_after = std::chrono::system_clock::from_time_t(timegm(&end));
+    identity->not_after = *end;
     unsigned size = 0;
     if (X509_digest(certificate, EVP_sha256(), identity->fingerprint.data(), &size) != 1 ||
         size != identity->fingerprint.size()) {

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -201,6 +202,17 @@ load_private_key(const std::string& path)
         return not_pem(path, "private key", "BEGIN PRIVATE KEY");
     }
     return key;
+}
+
+std::optional<std::chrono::system_clock::time_point>
+to_time_point(const ASN1_TIME* time)
+{
+    std::tm tm{};
+    if (!time || ASN1_TIME_to_tm(time, &tm) != 1) {
+        return std::nullopt;
+    }
+    tm.tm_year = std::min(tm.tm_year, 2200 - 1900);
+    return std::chrono::system_clock::from_time_t(timegm(&tm));
 }
 
 std::string

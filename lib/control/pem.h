@@ -9,7 +9,9 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +28,9 @@ struct PemDeleter {
 using CertificatePtr = std::unique_ptr<X509, PemDeleter>;
 using CrlPtr = std::unique_ptr<X509_CRL, PemDeleter>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, PemDeleter>;
+
+// Nothing if it is malformed.  Never later than 2200, which the clock's nanoseconds can hold.
+std::optional<std::chrono::system_clock::time_point> to_time_point(const ASN1_TIME* time);
 
 // The whole file, up to 1 MiB.  'what' is how errors call it ("private key").
 base::Result<base::Secret> read_file(const std::string& path, const char* what);

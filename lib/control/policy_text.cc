@@ -35,17 +35,6 @@ policy_message(std::string_view text, size_t* offset, uint64_t version)
     return message;
 }
 
-std::vector<Envelope>
-policy_messages(std::string_view text, uint64_t version)
-{
-    std::vector<Envelope> messages;
-    size_t offset = 0;
-    do {
-        messages.push_back(policy_message(text, &offset, version));
-    } while (offset < text.size());
-    return messages;
-}
-
 base::Result<std::optional<PolicyText>>
 PolicyParts::add(const proto::PolicyUpdate& update)
 {

@@ -10,7 +10,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/result.h"
 #include "control/authorization.h"
@@ -26,8 +25,6 @@ std::string policy_digest(std::string_view text);
 
 // The part that begins at '*offset', and moves that behind it.
 Envelope policy_message(std::string_view text, size_t* offset, uint64_t version);
-// All parts, at least one.
-std::vector<Envelope> policy_messages(std::string_view text, uint64_t version);
 
 struct PolicyText {
     std::string text;

@@ -263,7 +263,6 @@ nxt_resume(struct ofproto *ofproto,
 static enum ofperr
 check_port_mod(const struct ofproto *ofproto, const struct ofp_header *oh)
 {
-    struct nvo3_guard_steps steps = NVO3_GUARD_STEPS_INITIALIZER;
     struct nvo3_guard_change change = new_change(ofproto,
                                                  NVO3_GUARD_PORT_MOD);
     struct ofputil_port_mod pm;
@@ -272,13 +271,12 @@ check_port_mod(const struct ofproto *ofproto, const struct ofp_header *oh)
         return 0;               /* OVS has an error for it. */
     }
     set_in_port(&change, ofproto, pm.port_no);
-    return permits(ofproto, &change, &steps) ? 0 : OFPERR_OFPPMFC_EPERM;
+    return nvo3_guard_permits(ofproto->name, &change) ? 0 : OFPERR_OFPPMFC_EPERM;
 }
 
 static enum ofperr
 check_table_mod(const struct ofproto *ofproto, const struct ofp_header *oh)
 {
-    struct nvo3_guard_steps steps = NVO3_GUARD_STEPS_INITIALIZER;
     struct nvo3_guard_change change = new_change(ofproto,
                                                  NVO3_GUARD_TABLE_MOD);
     struct ofputil_table_mod tm;
@@ -287,17 +285,16 @@ check_table_mod(const struct ofproto *ofproto, const struct ofp_header *oh)
         return 0;
     }
     change.table = tm.table_id;
-    return permits(ofproto, &change, &steps) ? 0 : OFPERR_OFPTMFC_EPERM;
+    return nvo3_guard_permits(ofproto->name, &change) ? 0 : OFPERR_OFPTMFC_EPERM;
 }
 
 static enum ofperr
 check_ct_flush(const struct ofproto *ofproto)
 {
-    struct nvo3_guard_steps steps = NVO3_GUARD_STEPS_INITIALIZER;
     struct nvo3_guard_change change = new_change(ofproto,
                                                  NVO3_GUARD_CT_FLUSH);
 
-    return permits(ofproto, &change, &steps) ? 0 : OFPERR_OFPBRC_EPERM;
+    return nvo3_guard_permits(ofproto->name, &change) ? 0 : OFPERR_OFPBRC_EPERM;
 }
 
 /* What has no hook in the class. */

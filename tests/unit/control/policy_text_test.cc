@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/policy_messages.h"
+
 namespace nvo3::tests {
 namespace {
 

@@ -14,6 +14,7 @@
 
 #include "control/endpoint.h"
 #include "control/listener.h"
+#include "tests/support/policy_messages.h"
 #include "tests/support/test_pki.h"
 
 namespace nvo3::agent {
@@ -110,7 +111,7 @@ public:
     }
     void policy(const std::string& text, uint64_t version)
     {
-        for (Envelope& message : control::policy_messages(text, version)) {
+        for (Envelope& message : tests::policy_messages(text, version)) {
             send(std::move(message));
         }
     }
@@ -561,7 +562,7 @@ TEST_F(NvaClientTest, PolicyGoesOnAndIsKnownByItsDigest)
     nva_->policy("gateway blue 10.0.0.254/24\n", 8);
     nva_->ready();
     ASSERT_TRUE(run_until([&] { return policies_.size() == 1; }));
-    nva_->send(std::move(control::policy_messages(std::string(60001, '#'), 9)[0]));     // never whole
+    nva_->send(std::move(tests::policy_messages(std::string(60001, '#'), 9)[0]));     // never whole
     nva_->close();
     ASSERT_TRUE(run_until([&] { return downs_ == 1; }));
     EXPECT_TRUE(client_->policy());

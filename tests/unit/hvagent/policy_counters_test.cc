@@ -9,26 +9,26 @@ namespace {
 TEST(PolicyCounters, AddUpOverTheFlowsOfARule)
 {
     PolicyCounters counters;
-    counters.set_flows({{"a", "rule 1", false}, {"b", "rule 1", false}, {"b", "rule 2", false}});
+    counters.set_flows({{"a", {Counted::Kind::rule, "1"}, false}, {"b", {Counted::Kind::rule, "1"}, false}, {"b", {Counted::Kind::rule, "2"}, false}});
     counters.tell("a", 3);
     counters.tell("b", 4);
     counters.tell("c", 100);
-    EXPECT_EQ(counters.packets("rule 1"), 7u);
-    EXPECT_EQ(counters.packets("rule 2"), 4u);
+    EXPECT_EQ(counters.packets({Counted::Kind::rule, "1"}), 7u);
+    EXPECT_EQ(counters.packets({Counted::Kind::rule, "2"}), 4u);
     counters.tell("a", 5);
-    EXPECT_EQ(counters.packets("rule 1"), 9u);
+    EXPECT_EQ(counters.packets({Counted::Kind::rule, "1"}), 9u);
     counters.tell("a", 2);      // the switch has it anew
-    EXPECT_EQ(counters.packets("rule 1"), 11u);
-    counters.set_flows({{"a", "rule 1", false}});
-    EXPECT_EQ(counters.packets("rule 1"), 11u);
-    EXPECT_EQ(counters.packets("rule 2"), 0u);
+    EXPECT_EQ(counters.packets({Counted::Kind::rule, "1"}), 11u);
+    counters.set_flows({{"a", {Counted::Kind::rule, "1"}, false}});
+    EXPECT_EQ(counters.packets({Counted::Kind::rule, "1"}), 11u);
+    EXPECT_EQ(counters.packets({Counted::Kind::rule, "2"}), 0u);
     EXPECT_EQ(counters.all().size(), 1u);
 }
 
 TEST(PolicyCounters, SpeakOfWhatIsLoggedAndNotTooOften)
 {
     PolicyCounters counters;
-    counters.set_flows({{"a", "rule 10 deny from blue to red log", true}, {"b", "rule 5 allow from blue to red", false}, {"c", "default red blue", true}});
+    counters.set_flows({{"a", {Counted::Kind::rule, "10 deny from blue to red log"}, true}, {"b", {Counted::Kind::rule, "5 allow from blue to red"}, false}, {"c", {Counted::Kind::by_default, "red", "blue"}, true}});
     EXPECT_TRUE(counters.lines(0).empty());
     counters.tell("a", 3);
     counters.tell("b", 3);
@@ -46,7 +46,7 @@ TEST(PolicyCounters, LinesAreLimited)
     PolicyCounters counters;
     std::vector<CountedFlow> flows;
     for (size_t i = 0; i < PolicyCounters::kLines + 5; i++) {
-        flows.push_back({"f" + std::to_string(i), "rule " + std::to_string(i), true});
+        flows.push_back({"f" + std::to_string(i), {Counted::Kind::rule, std::to_string(i)}, true});
     }
     counters.set_flows(flows);
     for (const CountedFlow& flow : flows) {

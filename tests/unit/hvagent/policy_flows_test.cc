@@ -303,10 +303,10 @@ TEST(PolicyFlows, EachMatchIsThereOnce)
     for (const std::string& flow : made.flows) {
         EXPECT_EQ(++matches[flow.substr(0, flow.find(" actions="))], 1) << flow;
     }
-    auto counts = [&](const std::string& what) { return std::ranges::count(made.counted, what, &CountedFlow::what); };
-    EXPECT_EQ(counts("rule 10 allow from blue to red proto tcp port 80"), 8);       // both families and directions, and fragments
-    EXPECT_EQ(counts("rule 10 allow from blue to red proto tcp port 80 log"), 8);
-    EXPECT_EQ(counts("default red blue"), 4);
+    auto counts = [&](const Counted& what) { return std::ranges::count(made.counted, what, &CountedFlow::what); };
+    EXPECT_EQ(counts({Counted::Kind::rule, "10 allow from blue to red proto tcp port 80"}), 8);       // both families and directions, and fragments
+    EXPECT_EQ(counts({Counted::Kind::rule, "10 allow from blue to red proto tcp port 80 log"}), 8);
+    EXPECT_EQ(counts({Counted::Kind::by_default, "red", "blue"}), 4);
 }
 
 // Flows and policy::decide() agree about the first packet of each connection, and its

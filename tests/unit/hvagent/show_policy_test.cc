@@ -59,9 +59,9 @@ TEST(ShowPolicy, RulesWithTheirPackets)
 {
     World world;
     for (const CountedFlow& flow : world.pipeline.counted) {
-        if (flow.what.starts_with("rule 200")) {
+        if (flow.what.text.starts_with("200 ")) {
             world.counters.tell(flow.flow, 2);
-        } else if (flow.what.starts_with("default red")) {
+        } else if (flow.what.kind == Counted::Kind::by_default && flow.what.text == "red") {
             world.counters.tell(flow.flow, 1);
         }
     }

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "control/policy_text.h"
+#include "tests/support/policy_messages.h"
 #include "tests/support/test_pki.h"
 #include "tests/unit/nva/nva_fixture.h"
 
@@ -224,7 +225,7 @@ TEST_F(ServiceTest, TellsThePolicyAndItsChanges)
     apply();
     EXPECT_EQ(service->view().problems.size(), 1u);
     // It is not for an NVE to say.
-    EXPECT_TRUE(hv1.session->send(std::move(control::policy_messages("", 4)[0])));
+    EXPECT_TRUE(hv1.session->send(std::move(policy_messages("", 4)[0])));
     ASSERT_TRUE(run_until([&] { return hv1.closed.has_value(); }));
     EXPECT_EQ(hv1.closed->code, control::proto::CLOSE_UNAUTHORIZED);
     EXPECT_FALSE(hv2.closed);
