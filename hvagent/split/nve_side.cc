@@ -316,8 +316,14 @@ bool NveSide::on_closed(const Session& session, const control::CloseInfo& info)
     const bool refused = info.kind == Kind::refused_by_us || info.kind == Kind::unauthorized || info.kind == Kind::protocol_error;
     audit(*hypervisor, refused ? AuditKind::refused : AuditKind::session_closed, info.text);
     base::log(refused ? LogLevel::warn : LogLevel::info, kModule, hypervisor->name + ": control session closed: " + info.text);
-    hypervisor->keep_until = now + TsiTable::kKeep;
-    table_.session_down(hypervisor->name, now);
+    if (info.kind == Kind::closed_by_peer && info.code == proto::CLOSE_NOT_CONFIGURED) {
+        // It is with another NVE, which shall not wait for what would be kept here.
+        forget(*hypervisor, info.code, "its hypervisor has left: " + info.text);
+        hypervisor->settled = true;
+    } else {
+        hypervisor->keep_until = now + TsiTable::kKeep;
+        table_.session_down(hypervisor->name, now);
+    }
     pump();
     on_change_();
     return true;

@@ -100,6 +100,25 @@ def test_an_nve_restarts_under_traffic(pair):
     uses(hv1, list(pair.nves.values()))
 
 
+@pytest.mark.requirement(16, 17)
+def test_hypervisor_leaves_an_nve_that_lives(pair):
+    """The list names the other NVE now: VM and mapping are there at once, not when the former NVE gives up what it keeps."""
+    settle(pair)
+    hv1, vm = pair.hosts["hv1"], pair.vms["vm3"]
+    first = nve_in_use(hv1)
+    second = next(nve for nve in pair.nves.values() if nve.name != first)
+    near = next(vm for vm in pair.vms.values() if vm.host.name == first)
+    begin = time.monotonic()
+    uses(hv1, [second])
+    try:
+        wait_until(lambda: state(hv1, vm.port) == "active" and mapped_at(pair, vm.mac) == second.name, lambda: f"{second.name} has the VM: {tsis(hv1)}", timeout=30)
+        vm.wait_reach(near, timeout=10)
+        print(f"with {second.name} after {time.monotonic() - begin:.1f} s")
+        assert not [tsi for tsi in tsis(pair.hosts[first]).values() if tsi["mac"] == vm.mac]
+    finally:
+        uses(hv1, list(pair.nves.values()))
+
+
 @pytest.mark.requirement(4, 17, 19)
 def test_refused_by_the_nva(pair):
     """A VM of hv2 has the MAC of a VM elsewhere: the hypervisor is told so and keeps its port closed; the other VM loses nothing; in the end it gets it."""

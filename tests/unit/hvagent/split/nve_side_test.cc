@@ -262,6 +262,25 @@ TEST_F(NveSideTest, PortThatIsRemovedEndsEverything)
     ASSERT_TRUE(run_until([&] { return networks->remote_tsis.empty(); }));
 }
 
+// An agent that ends leaves its VMs running; one that was told of another NVE takes them along.
+TEST_F(NveSideTest, WhoLeavesOnPurposeTakesItsTsisAlong)
+{
+    for (const auto& [code, left] : {std::pair(pb::CLOSE_SHUTDOWN, 1u), std::pair(pb::CLOSE_NOT_CONFIGURED, 0u)}) {
+        Scripted& one = open(7, hv7);
+        ASSERT_TRUE(connect(one, "5001"));
+        state(one, pb::TSI_ASSOCIATE);
+        state(one, pb::TSI_ACTIVATE);
+        ASSERT_TRUE(run_until([&] { return networks->remote_tsis.size() == 1; }));
+        one.open->close(code, "for a reason");
+        ASSERT_TRUE(run_until([&] { return view("hv7").error.find("for a reason") != std::string::npos; })) << view("hv7").error;
+        EXPECT_EQ(view("hv7").tsis.size(), left);
+        ASSERT_TRUE(run_until([&] { return networks->remote_tsis.size() == left; }));
+        clock.advance(2s);      // a new session is no new burst
+    }
+    EXPECT_TRUE(view("hv7").settled);
+    EXPECT_TRUE(audited("its hypervisor has left: the peer closed: for a reason"));
+}
+
 TEST_F(NveSideTest, OneSessionForControl)
 {
     Scripted& one = open(7, hv7);
