@@ -427,6 +427,8 @@ std::optional<Envelope> TsiWishes::take(const std::string& what, TimePoint now)
 
 void TsiWishes::sent(const std::string& what, uint64_t request_id)
 {
+    // What was asked before and not answered in time: a late answer is one to another question.
+    std::erase_if(asked_, [&](const auto& before) { return before.second == what; });
     asked_[request_id] = what;
 }
 

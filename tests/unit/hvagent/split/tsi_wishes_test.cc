@@ -411,5 +411,18 @@ TEST_F(TsiWishesTest, AnNveThatDoesNotAnswerIsAskedAgain)
     EXPECT_EQ(log, (Log{"query", "done", "connect blue", "connect blue"}));
 }
 
+TEST_F(TsiWishesTest, ALateAnswerIsNoneToWhatWasAskedSince)
+{
+    up_with({});
+    wishes.set_wishes({wish("a")}, true);
+    const Asked first = messages().at(0);
+    clock.advance(*wishes.next_deadline() - clock.now());
+    const Asked second = messages().at(0);
+    answer(first);
+    EXPECT_TRUE(messages().empty()) << "the second is still open";
+    answer(second);
+    EXPECT_EQ(settle(), (Log{"associate a", "activate a"}));
+}
+
 }  // namespace
 }  // namespace nvo3::agent
