@@ -207,6 +207,23 @@ def test_errors_about_allowed_packets_come_back(world, target, family):
             client.recv(10)
 
 
+@pytest.mark.requirement(24)
+@pytest.mark.parametrize("family", [4, 6], ids=["v4", "v6"])
+@pytest.mark.parametrize("target", ["b1", "b2"])
+def test_errors_about_answers_go_forth(world, target, family):
+    """The client is gone when it is answered: its host's ICMP port unreachable is about a connection that it may have, by a rule that allows no ICMP."""
+    with Service(world.vms[target], family, socket.SOCK_DGRAM, next(PORT)) as service:
+        client = service.connect(world.a1, 3)
+        client.send(b"are you there?")
+        _, peer = service._socket.recvfrom(100)
+        client.close()
+        service._socket.connect(peer)
+        service._socket.send(b"yes")
+        service._socket.settimeout(3)
+        with pytest.raises(ConnectionRefusedError):
+            service._socket.recv(100)
+
+
 def icmp(source, target, kind, code, inner):
     a, b = ipaddress.ip_address(source), ipaddress.ip_address(target)
     body = struct.pack("!BBHI", kind, code, 0, 0) + inner

@@ -113,6 +113,31 @@ def test_down_leaves_nothing(sandbox):
     assert done.returncode == 1 and "nvo3-sandbox up" in done.stderr
 
 
+def test_policy(tmp_path):
+    """Two networks that meet as a file says; one with a mistake is refused by line and word, and leaves nothing."""
+    parent = tempfile.mkdtemp(prefix="nvo3-sandbox-")
+    sandbox = Sandbox(f"{parent}/box", f"p{os.getpid()}-")
+    file = tmp_path / "policy"
+    gateways = "gateway vn5001 10.50.0.254/24\ngateway vn5002 10.50.1.254/24\n"
+    try:
+        file.write_text(gateways + "100 allow from vn5001 to nowhere\n")
+        done = sandbox("up", "--prefix", sandbox.prefix, "--vns", "2", "--policy", str(file))
+        assert done.returncode != 0 and "line 3" in done.stderr and "nowhere" in done.stderr and "Traceback" not in done.stderr, done.stderr
+        assert sandbox("down").returncode == 0
+        file.write_text(gateways + "100 allow from vn5001 to vn5002 proto icmp\n")
+        done = sandbox("up", "--prefix", sandbox.prefix, "--vns", "2", "--policy", str(file))
+        assert done.returncode == 0, done.stdout + done.stderr
+        shown = sandbox("exec", "hv1", "ovs-appctl", "-t", "hvagent", "policy/show").stdout
+        assert "100 allow from vn5001 to vn5002 proto icmp" in shown, shown
+        vms = {sandbox("exec", vm, "hostname", "-I").stdout.split()[0]: vm for vm in ("vm1", "vm2", "vm3", "vm4")}
+        one, two = (next(address for address in vms if address.startswith(f"10.50.{network}.")) for network in (0, 1))
+        assert sandbox("exec", vms[one], "ping", "-c", "2", "-W", "5", two).returncode == 0
+        assert sandbox("exec", vms[two], "ping", "-c", "1", "-W", "1", one).returncode == 1
+    finally:
+        sandbox("down")
+        os.rmdir(parent)
+
+
 @pytest.mark.parametrize("argv, words", [(("bogus",), "invalid choice"), (("up", "--hosts", "0"), "1 to 64"), (("capture", "-1"), "1 to 3600"),
                                          (("up", "--underlay", "dpdk"), "afpacket"), (("capture", "99999"), "3600")])
 def test_wrong_use_is_said(argv, words):
