@@ -9,8 +9,13 @@ EXTRA_DIST += \
 	tests/check-dist \
 	tests/packages \
 	tests/bench/README.md \
+	tests/bench/esp.svg \
+	tests/bench/latency.svg \
 	tests/bench/nva_bench \
+	tests/bench/overlay.svg \
 	tests/bench/overlay_bench \
+	tests/bench/plots \
+	tests/bench/policy.svg \
 	tests/bench/policy_bench \
 	tests/conftest.py \
 	tests/requirements.md \
