@@ -2,10 +2,12 @@
  *
  * See nvactl.h: the command "graph".  Hosts, networks and groups as Graphviz has
  * them, with the state of each membership as far as the store and the NVA of this
- * machine know it: keys of pairs are between the hosts alone. */
+ * machine know it.  Keys of pairs are between the hosts alone: their state is in
+ * files with what the hosts said. */
 #include "nva/nvactl.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,11 +193,94 @@ add_group(struct svec *lines, const struct nvo3rec_group *group)
     free(address);
 }
 
+/* ---- Pairs ---- */
+
+/* Member 'name' of an object, if it is of that type. */
+static const struct json *
+member_of(const struct json *object, const char *name, enum json_type type)
+{
+    const struct json *value = object->type == JSON_OBJECT
+        ? shash_find_data(json_object(object), name) : NULL;
+    return value && value->type == type ? value : NULL;
+}
+
+static bool
+has_keys(const struct json *network)
+{
+    const struct json *in = member_of(network, "inbound", JSON_INTEGER);
+    const struct json *out = member_of(network, "outbound", JSON_INTEGER);
+    return in && json_integer(in) > 0 && out && json_integer(out) > 0;
+}
+
+/* What host 'from' says of one peer: the networks that it has security
+ * associations for in both directions, and the first few that it has not. */
+static void
+add_pair(struct svec *lines, const char *from, const struct json *peer)
+{
+    enum { MAX_NAMED = 4 };
+    const struct json *name = member_of(peer, "name", JSON_STRING);
+    const struct json *networks = member_of(peer, "networks", JSON_ARRAY);
+    if (!name || !networks) {
+        return;
+    }
+    size_t n_keyed = 0, n_other = 0;
+    struct ds other = DS_EMPTY_INITIALIZER;
+    for (size_t i = 0; i < networks->array.n; i++) {
+        const struct json *network = networks->array.elems[i];
+        const struct json *vni = member_of(network, "vni", JSON_INTEGER);
+        if (has_keys(network)) {
+            n_keyed++;
+        } else if (++n_other <= MAX_NAMED && vni) {
+            ds_put_format(&other, "\\nVNI %"PRId64": no keys",
+                          json_integer(vni));
+        } else if (n_other == MAX_NAMED + 1) {
+            ds_put_cstr(&other, "\\n...");
+        }
+    }
+    char *a = quoted(from), *b = quoted(json_string(name));
+    add_line(lines, "  \"nve %s\" -- \"nve %s\" [dir=forward, color=%s%s, "
+             "label=\"%"PRIuSIZE" keyed%s\"];", a, b,
+             n_other || !n_keyed ? "red" : "forestgreen",
+             member_of(peer, "session", JSON_OBJECT) ? "" : ", style=dashed",
+             n_keyed, ds_cstr(&other));
+    ds_destroy(&other);
+    free(a);
+    free(b);
+}
+
+/* False: 'file' is not what "peer/show json" prints; ctl_error() has said so. */
+static bool
+add_pairs(struct svec *lines, struct ctl_context *ctx, const char *file)
+{
+    struct json *shown = json_from_file(file);
+    const struct json *name = member_of(shown, "name", JSON_STRING);
+    const struct json *peers = member_of(shown, "peers", JSON_ARRAY);
+    bool ok = name && peers;
+    if (ok) {
+        for (size_t i = 0; i < peers->array.n; i++) {
+            add_pair(lines, json_string(name), peers->array.elems[i]);
+        }
+    } else {
+        ctl_error(ctx, "%s: %s; it must have what \"ovs-appctl -t hvagent "
+                  "peer/show json\" printed on a host", file,
+                  shown->type == JSON_STRING ? json_string(shown)
+                  : "no host and its peers");
+    }
+    json_destroy(shown);
+    return ok;
+}
+
 static void
 cmd_graph(struct ctl_context *ctx)
 {
-    struct shash ready = SHASH_INITIALIZER(&ready);
     struct svec lines = SVEC_EMPTY_INITIALIZER;
+    for (size_t i = 1; i < ctx->argc; i++) {
+        if (!add_pairs(&lines, ctx, ctx->argv[i])) {
+            svec_destroy(&lines);
+            return;
+        }
+    }
+    struct shash ready = SHASH_INITIALIZER(&ready);
     struct json *sessions = read_sessions(&ready);
     const struct nvo3rec_nve *nve;
     const struct nvo3rec_vn *vn;
@@ -228,7 +313,7 @@ cmd_graph(struct ctl_context *ctx)
 }
 
 static const struct ctl_command_syntax commands[] = {
-    {"graph", 0, 0, "", NULL, cmd_graph, NULL, "", RO},
+    {"graph", 0, INT_MAX, "[FILE]...", NULL, cmd_graph, NULL, "", RO},
     {NULL, 0, 0, NULL, NULL, NULL, NULL, NULL, RO},
 };
 

@@ -294,6 +294,10 @@ def test_nva(labs):
     wait_until(lambda: any(line.startswith("ok: NVA: nva1 serves 2 NVEs") for line in doctor(nva)), lambda: f"the NVA is well: {doctor(nva)}")
     # nvo3-nvactl asks the NVA here as well.
     assert nva.ctl("graph").count("palegreen") == 2
+    said = [lab.directory / f"{host.name}.json" for host in lab.hosts.values()]
+    for host, file in zip(lab.hosts.values(), said):
+        file.write_text(host.appctl("peer/show", "json", target="hvagent"))
+    assert nva.ctl("graph", *said).count('color=forestgreen, label="1 keyed"') == 2, nva.ctl("graph", *said)
     lab.hosts["hv2"].stop("hvagent")
     wait_until(lambda: "no session" in nva.ctl("graph"), lambda: f"the graph shows that hv2 is gone: {nva.ctl('graph')}")
     nva.stop("ovsdb-server")

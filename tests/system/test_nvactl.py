@@ -186,6 +186,31 @@ def test_graph(ctl):
     assert dot(ctl("graph"), "svg").count("<g id=\"node") == 5
 
 
+def test_graph_of_pairs(ctl, tmp_path):
+    """What hosts say of their security associations: an arrow of each to its peer, red where some network has no keys, dashed without a session."""
+    def said(name, peer, session, **networks):
+        file = tmp_path / name
+        file.write_text(json.dumps({"name": name, "peers": [{"name": peer, "networks": [
+            {"vni": int(vni[1:]), "inbound": one, "outbound": one} for vni, one in networks.items()], **({"session": {}} if session else {})}]}))
+        return str(file)
+    files = [said("hv1", "hv2", True, n5001=1, n5002=2), said("hv2", "hv1", False, n5001=1, n5002=0)]
+    graph = json.loads(dot(ctl("graph", *files), "dot_json"))
+    names = {node["_gvid"]: node["name"] for node in graph["objects"]}
+    edges = {(names[edge["tail"]], names[edge["head"]]): edge for edge in graph["edges"] if edge.get("dir") == "forward"}
+    assert set(edges) == {("nve hv1", "nve hv2"), ("nve hv2", "nve hv1")}
+    good, bad = edges["nve hv1", "nve hv2"], edges["nve hv2", "nve hv1"]
+    assert good["color"] == "forestgreen" and good["label"] == "2 keyed" and "style" not in good
+    assert bad["color"] == "red" and bad["label"] == r"1 keyed\nVNI 5002: no keys" and bad["style"] == "dashed"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"name": 5, "peers": []}', '{"name": "hv1"}'])
+def test_graph_of_another_file(ctl, tmp_path, text):
+    file = tmp_path / "hv1.json"
+    file.write_text(text)
+    done = ctl("graph", str(file), check=False)
+    assert done.returncode == 1 and str(file) in done.stderr and "peer/show json" in done.stderr and not done.stdout
+
+
 def test_graph_of_odd_names(ctl):
     """Of rows that other programs wrote: they stay one string."""
     ctl("create", "VN", r'name="od\"d; \\"', "vni=77", "encap=geneve", "cipher=aes128gcm")
