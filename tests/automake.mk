@@ -8,6 +8,7 @@ TESTS += tests/check-docs tests/check-layers tests/check-packages tests/check-re
 EXTRA_DIST += \
 	tests/check-dist \
 	tests/packages \
+	tests/rpm \
 	tests/bench/README.md \
 	tests/bench/esp.svg \
 	tests/bench/latency.svg \
