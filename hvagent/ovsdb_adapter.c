@@ -23,6 +23,9 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 5);
 /* Of a Bridge whose fail_mode is ours: what it was, NO_MODE if it was not set. */
 #define FAIL_MODE_KEY "nvo3-fail-mode"
 #define NO_MODE "none"
+/* Of a Bridge, other_config: our flows belong in it.  The rule guard goes by it
+ * while they are not there, after a restart of the switch (doc/guard.md). */
+#define PIPELINE_KEY "nvo3-pipeline"
 #define RETRY_INTERVAL_MS 1000
 
 static struct ovsdb_idl *idl;
@@ -67,6 +70,7 @@ ovsdb_adapter_open(const char *database)
         &ovsrec_bridge_col_fail_mode,
         &ovsrec_bridge_col_datapath_type,
         &ovsrec_bridge_col_name,
+        &ovsrec_bridge_col_other_config,
         &ovsrec_bridge_col_ports,
         &ovsrec_port_col_name,
         &ovsrec_port_col_interfaces,
@@ -344,7 +348,7 @@ begin_transaction(void)
     if (!txn) {
         txn = ovsdb_idl_txn_create(idl);
         ovsdb_idl_txn_add_comment(
-            txn, "hvagent: tunnel ports of its own, or fail_mode");
+            txn, "hvagent: tunnel ports of its own, fail_mode, nvo3-pipeline");
     }
 }
 
@@ -425,6 +429,23 @@ bring_fail_mode_about(const struct ovsrec_bridge *bridge, bool right)
     return false;
 }
 
+/* Goes when our flows have gone, as fail_mode does. */
+static void
+bring_mark_about(const struct ovsrec_bridge *bridge, bool right)
+{
+    enum ovsdb_wish wish = right ? fail_closed : others_fail_closed;
+
+    if (wish == OVSDB_WANTED
+        && !smap_get_bool(&bridge->other_config, PIPELINE_KEY, false)) {
+        begin_transaction();
+        ovsrec_bridge_update_other_config_setkey(bridge, PIPELINE_KEY, "true");
+    } else if (wish == OVSDB_GONE
+               && smap_get(&bridge->other_config, PIPELINE_KEY)) {
+        begin_transaction();
+        ovsrec_bridge_update_other_config_delkey(bridge, PIPELINE_KEY);
+    }
+}
+
 static void
 bring_about(const struct ovsrec_open_vswitch *ovs)
 {
@@ -437,6 +458,7 @@ bring_about(const struct ovsrec_open_vswitch *ovs)
         bool right = !strcmp(bridge->name, integration_bridge(ovs));
         integration = right ? bridge : integration;
         closes |= bring_fail_mode_about(bridge, right);
+        bring_mark_about(bridge, right);
 
         for (size_t j = 0; j < bridge->n_ports; j++) {
             const struct own_tunnel *tunnel = own_tunnel_of(bridge->ports[j]);

@@ -2,8 +2,9 @@
  *
  * The agent's view of the Open vSwitch database.  All that it writes are the
  * tunnel ports of its own on the integration bridge, marked
- * external_ids:nvo3-owner=hvagent, and the bridge's fail_mode, marked
- * external_ids:nvo3-fail-mode (what it was before).
+ * external_ids:nvo3-owner=hvagent, the bridge's fail_mode, marked
+ * external_ids:nvo3-fail-mode (what it was before), and its
+ * other_config:nvo3-pipeline.
  *
  * Place: between OVS's OVSDB client (C) and config.cc (C++); with
  * ovs_daemon.h, all of OVS that hvagent sees.  Thread: the OVS thread only. */
@@ -83,7 +84,8 @@ void ovsdb_adapter_own_tunnel(const char *type, enum ovsdb_wish);
 /* that the integration bridge, and 'others', not WANTED, have no flow but what they
  * were told (fail_mode=secure), from their start on.  A bridge that is secure
  * already, or that has a controller, is its operator's and stays as it is.  OVS
- * empties a bridge's flow tables when its fail_mode changes. */
+ * empties a bridge's flow tables when its fail_mode changes.  WANTED or not, it
+ * also marks where our flows belong, for the switch. */
 void ovsdb_adapter_fail_closed(enum ovsdb_wish integration,
                                enum ovsdb_wish others);
 

@@ -34,6 +34,8 @@ constexpr const char* kModule = "sa_client";
 constexpr auto kBackoffMin = 100ms, kBackoffMax = 2000ms;
 // From connecting to the end of the list of SAs.
 constexpr auto kStartTimeout = 10s;
+// Of the rule guard, before the list is complete.
+constexpr size_t kMaxNotices = 256;
 // A switch that reads nothing for so long is treated as gone.
 constexpr size_t kMaxQueuedBytes = 32u << 20;
 
@@ -83,6 +85,7 @@ struct SaClient::Impl : std::enable_shared_from_this<Impl> {
     std::optional<esp::msg::SwitchHello> hello;
     uint32_t list_request = 0;
     std::vector<esp::msg::SaRecord> live;
+    std::vector<esp::msg::GuardNotice> notices;     // which come once
     bool up = false;
 
     void connect()
@@ -130,6 +133,7 @@ struct SaClient::Impl : std::enable_shared_from_this<Impl> {
         writing = false;
         hello.reset();
         live.clear();
+        notices.clear();
         if (problem != reason) {
             base::log(up ? LogLevel::warn : LogLevel::info, kModule, reason);
         }
@@ -213,8 +217,10 @@ struct SaClient::Impl : std::enable_shared_from_this<Impl> {
                 return fail("the switch cannot list its SAs: " + result->text);
             }
             come_up();
+        } else if (const auto* notice = std::get_if<esp::msg::GuardNotice>(&message); notice && notices.size() < kMaxNotices) {
+            notices.push_back(*notice);
         }
-        // An event before the list is complete concerns what the list tells.
+        // Another event before the list is complete concerns what the list tells.
     }
 
     void come_up()
@@ -226,6 +232,11 @@ struct SaClient::Impl : std::enable_shared_from_this<Impl> {
         base::log(LogLevel::info, kModule, "connected to the switch, cipher library " + hello->aead + ", " + std::to_string(live.size()) + " SAs live");
         if (handler) {
             handler->on_switch_up(*hello, std::exchange(live, {}));
+        }
+        for (const esp::msg::GuardNotice& notice : std::exchange(notices, {})) {
+            if (up && handler) {
+                handler->on_switch_message(notice);
+            }
         }
     }
 

@@ -54,6 +54,7 @@ enum nvo3_guard_op {
     NVO3_GUARD_SET_IN_PORT_ANY,
     NVO3_GUARD_CT_COMMIT,       /* makes a connection in zone 'value' */
     NVO3_GUARD_CT_COMMIT_ANY,
+    NVO3_GUARD_LEARN_OWN,       /* "learn" makes flows with hvagent's cookie */
     NVO3_GUARD_PUSH,            /* up to the next POP on a copy of the packet */
     NVO3_GUARD_POP,
     NVO3_GUARD_OTHER            /* anything else that is not a drop */
@@ -88,8 +89,11 @@ struct nvo3_guard_change {
 /* ---- Functions ---- */
 
 /* [main] The bridge has come, with 'mode' off, log, enforce or NULL (default).
+ * 'pipeline': hvagent's flows belong in it, so that what comes before them is
+ * held to the same.
  * On EINVAL '*errp' names bridge, option and value; the guard then enforces. */
-int nvo3_guard_set_bridge(const char *bridge, const char *mode, char **errp);
+int nvo3_guard_set_bridge(const char *bridge, const char *mode, bool pipeline,
+                          char **errp);
 void nvo3_guard_remove_bridge(const char *bridge);      /* [main] */
 
 /* [main] 'ofp_port' of the bridge is tunnel port 'name', or, if NULL, is gone. */

@@ -211,10 +211,10 @@ nvo3_metrics(void)
 }
 
 int
-nvo3_guard_set_bridge(const char* bridge, const char* mode, char** errp)
+nvo3_guard_set_bridge(const char* bridge, const char* mode, bool pipeline, char** errp)
 {
     *errp = nullptr;
-    return engine ? guarded([&] { return give(engine->guard().set_bridge(bridge, mode), errp); }, ENOMEM) : 0;
+    return engine ? guarded([&] { return give(engine->guard().set_bridge(bridge, mode, pipeline), errp); }, ENOMEM) : 0;
 }
 
 void

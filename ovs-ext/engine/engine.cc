@@ -167,7 +167,13 @@ Engine::tell_guard()
                                  + notice.text + ", from " + notice.connection
                                  + (notice.count > 1 ? " (" + std::to_string(notice.count) + " of this kind)" : "");
         host_.log(NVO3_LOG_WARN, text.c_str());
-        agent_.send_event(notice);
+        guard_.hold(notice);
+    }
+    // Without an agent they wait for one: its audit log has what came before it.
+    if (agent_.connected()) {
+        for (const esp::msg::GuardNotice& notice : guard_.take_held()) {
+            agent_.send_event(notice);
+        }
     }
 }
 

@@ -56,7 +56,7 @@ to_string(GuardMode mode) noexcept
 // ---- Bridges ----
 
 Status
-Guard::set_bridge(const std::string& bridge, const char* mode)
+Guard::set_bridge(const std::string& bridge, const char* mode, bool pipeline)
 {
     const auto* found = std::ranges::find_if(kModes, [&](GuardMode each) {
         return mode && std::string_view(mode) == to_string(each);
@@ -64,6 +64,7 @@ Guard::set_bridge(const std::string& bridge, const char* mode)
     std::lock_guard lock(mutex_);
     Bridge& entry = bridges_[bridge];
     entry.problem.clear();
+    entry.pipeline = pipeline;
     if (!mode) {
         entry.mode = kDefaultMode;
     } else if (found != std::end(kModes)) {
@@ -145,10 +146,10 @@ Guard::ports_changed(const PortTable::Map& ports)
 void
 Guard::agent_serves(const std::vector<Vni>& vnis)
 {
-    told_ = true;
     of_sas_.clear();
     of_agent_ = {vnis.begin(), vnis.end()};
     std::lock_guard lock(mutex_);
+    told_ = true;
     refresh_served();
 }
 
@@ -178,6 +179,12 @@ Guard::is_on(std::string_view bridge) const
     return found && found->mode != GuardMode::off;
 }
 
+GuardVerdict
+Guard::judge_for(const Bridge& bridge, const nvo3_guard_change& change) const
+{
+    return judge(change, {served_, bridge.tunnels, bridge.pipeline, told_});
+}
+
 bool
 Guard::permits(std::string_view name, const nvo3_guard_change& change, long long now_ms)
 {
@@ -187,7 +194,7 @@ Guard::permits(std::string_view name, const nvo3_guard_change& change, long long
         return true;
     }
     Bridge& bridge = it->second;
-    const GuardVerdict verdict = judge(change, {served_, bridge.tunnels});
+    const GuardVerdict verdict = judge_for(bridge, change);
     if (verdict) {
         return true;
     }
@@ -220,8 +227,8 @@ Guard::objection(std::string_view name, const nvo3_guard_change& change) const
     // What nobody may comes first.
     nvo3_guard_change local = change;
     local.who = NVO3_GUARD_LOCAL;
-    const GuardVerdict verdict = judge(local, {served_, bridge->tunnels});
-    return verdict ? judge(change, {served_, bridge->tunnels}).text : verdict.text;
+    const GuardVerdict verdict = judge_for(*bridge, local);
+    return verdict ? judge_for(*bridge, change).text : verdict.text;
 }
 
 // ---- Telling ----
@@ -256,6 +263,24 @@ Guard::next_notice_ms() const
         }
     }
     return next;
+}
+
+void
+Guard::hold(esp::msg::GuardNotice notice)
+{
+    auto& held = held_[{notice.bridge, notice.reason, notice.refused}];
+    notice.count += held.count;
+    held = std::move(notice);
+}
+
+std::vector<esp::msg::GuardNotice>
+Guard::take_held()
+{
+    std::vector<esp::msg::GuardNotice> notices;
+    for (auto& [key, notice] : std::exchange(held_, {})) {
+        notices.push_back(notice);
+    }
+    return notices;
 }
 
 std::string

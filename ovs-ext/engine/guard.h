@@ -16,6 +16,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -39,8 +40,9 @@ public:
     // 'wake' brings take_notices() about, from any thread.
     explicit Guard(std::function<void()> wake) : wake_(std::move(wake)) {}
 
+    // 'pipeline': hvagent's flows belong in it.
     // EINVAL, a sentence: 'mode' is none; the guard then enforces.
-    base::Status set_bridge(const std::string& bridge, const char* mode);
+    base::Status set_bridge(const std::string& bridge, const char* mode, bool pipeline = false);
     void remove_bridge(std::string_view bridge);
     void set_port(const std::string& bridge, uint32_t ofp_port, const char* name);
 
@@ -60,6 +62,10 @@ public:
     // it wakes).
     std::vector<esp::msg::GuardNotice> take_notices(long long now_ms);
     long long next_notice_ms() const;
+    // Main thread.  What nobody was there to hear: one for each bridge and kind, with
+    // the last of them and the count of all.
+    void hold(esp::msg::GuardNotice notice);
+    std::vector<esp::msg::GuardNotice> take_held();
 
     // Empty: no such bridge.
     std::string show(const char* bridge, bool json) const;
@@ -72,6 +78,7 @@ private:
     };
     struct Bridge {
         GuardMode mode = kDefaultMode;
+        bool pipeline = false;          // hvagent's flows belong here
         std::string problem;            // of the configuration
         std::map<uint32_t, std::string> ports;  // tunnels by OpenFlow port
         std::set<uint32_t> tunnels;             // those whose VNI is the flow's
@@ -84,12 +91,14 @@ private:
     void refresh_tunnels(Bridge& bridge) const;
     void refresh_served();
     const Bridge* find(std::string_view bridge) const;
+    GuardVerdict judge_for(const Bridge& bridge, const nvo3_guard_change& change) const;
 
     const std::function<void()> wake_;
 
     // Main thread.
     std::set<base::Vni> of_ports_, of_agent_, of_sas_;
-    bool told_ = false;
+    bool told_ = false;                 // changes under mutex_, too
+    std::map<std::tuple<std::string, std::string, bool>, esp::msg::GuardNotice> held_;
 
     mutable std::mutex mutex_;
     // Under mutex_.

@@ -31,6 +31,33 @@ port_words(uint32_t port)
     return "port " + std::to_string(port);
 }
 
+// Before the flows of hvagent are there, nobody knows which ports are of networks.
+bool
+is_awaited(const nvo3_guard_change& change, const GuardKnowledge& known)
+{
+    return known.awaits_pipeline && !change.pipeline;
+}
+
+// OpenFlow 1.0's numbers: a port, not one of the words but LOCAL.
+bool
+is_port(uint32_t port)
+{
+    return port < 0xff00 || port == 0xfffe;
+}
+
+bool
+may_be_of_network(uint32_t port, bool of_network, bool awaited)
+{
+    return of_network || (awaited && is_port(port));
+}
+
+std::string
+network_port_words(uint32_t port, bool of_network)
+{
+    return port_words(port) + (of_network ? " of virtual networks"
+                                          : ", which may be of virtual networks until hvagent's flows are there");
+}
+
 // ---- Networks ----
 
 // The tunnel ID of a packet while its actions are carried out.
@@ -140,6 +167,7 @@ networks_of(const nvo3_guard_change& change, const GuardKnowledge& known)
         case NVO3_GUARD_SET_IN_PORT_ANY:
         case NVO3_GUARD_CT_COMMIT:
         case NVO3_GUARD_CT_COMMIT_ANY:
+        case NVO3_GUARD_LEARN_OWN:
         case NVO3_GUARD_OTHER:
             break;
         }
@@ -152,29 +180,36 @@ networks_of(const nvo3_guard_change& change, const GuardKnowledge& known)
 
 // ---- The flows of hvagent ----
 
+// Before the flows of hvagent are there no priority is behind theirs.
 GuardVerdict
-place_of(const nvo3_guard_change& change)
+place_of(const nvo3_guard_change& change, bool awaited)
 {
     if (change.adds && in_pipeline(change.table)) {
         return {GuardReason::uses_pipeline_table,
                 "is in table " + std::to_string(change.table) + " of the virtual networks"};
     }
-    if (change.adds && change.table == 0 && change.priority >= NVO3_GUARD_PRIORITY && change.n_steps > 0
-        && (!change.in_port_known || change.in_port_of_network)) {
+    if (change.adds && change.table == 0 && (awaited || change.priority >= NVO3_GUARD_PRIORITY) && change.n_steps > 0
+        && (!change.in_port_known || may_be_of_network(change.in_port, change.in_port_of_network, awaited))) {
+        const std::string ports = change.in_port_known ? "takes packets of " + port_words(change.in_port)
+                                                       : std::string("may take packets of ports");
+        if (awaited) {
+            return {GuardReason::bypasses_pipeline, ports + ", before hvagent's flows have said which are of virtual networks"};
+        }
         return {GuardReason::bypasses_pipeline,
-                (change.in_port_known ? "takes packets of " + port_words(change.in_port)
-                                      : std::string("may take packets of ports"))
-                    + " of virtual networks past their flows, by priority " + std::to_string(change.priority)};
+                ports + " of virtual networks past their flows, by priority " + std::to_string(change.priority)};
     }
     return {};
 }
 
 // The conntrack zones of networks: the low bits of their VNIs; where two have the
-// same, the second the next that is free.
+// same, the second the next that is free.  Zone 0 is everybody's.
 bool
 is_zone_of_network(uint32_t zone, const std::set<Vni>& served)
 {
-    std::set<uint16_t> zones;
+    if (zone == 0) {
+        return false;
+    }
+    std::set<uint16_t> zones{0};
     for (const Vni vni : served) {
         auto next = static_cast<uint16_t>(vni.value);
         while (!zones.insert(next).second && zones.size() <= UINT16_MAX) {
@@ -185,12 +220,12 @@ is_zone_of_network(uint32_t zone, const std::set<Vni>& served)
 }
 
 GuardVerdict
-action_of(const nvo3_guard_step& step, const GuardKnowledge& known)
+action_of(const nvo3_guard_step& step, const GuardKnowledge& known, bool awaited)
 {
     switch (step.op) {
     case NVO3_GUARD_OUTPUT:
-        if (step.of_network) {
-            return {GuardReason::output_to_network, "sends to " + port_words(step.port) + " of virtual networks"};
+        if (may_be_of_network(step.port, step.of_network, awaited)) {
+            return {GuardReason::output_to_network, "sends to " + network_port_words(step.port, step.of_network)};
         }
         break;
     case NVO3_GUARD_OUTPUT_ANY:
@@ -202,9 +237,9 @@ action_of(const nvo3_guard_step& step, const GuardKnowledge& known)
         }
         break;
     case NVO3_GUARD_SET_IN_PORT:
-        if (step.of_network) {
+        if (may_be_of_network(step.port, step.of_network, awaited)) {
             return {GuardReason::injects_packets,
-                    "makes packets those of " + port_words(step.port) + " of virtual networks"};
+                    "makes packets those of " + network_port_words(step.port, step.of_network)};
         }
         break;
     case NVO3_GUARD_SET_IN_PORT_ANY:
@@ -214,6 +249,11 @@ action_of(const nvo3_guard_step& step, const GuardKnowledge& known)
             return {GuardReason::changes_connections,
                     "makes connections in conntrack zone " + std::to_string(step.value) + " of virtual networks"};
         }
+        if (step.value != 0 && (awaited || !known.served_known)) {
+            return {GuardReason::changes_connections,
+                    "makes connections in conntrack zone " + std::to_string(step.value)
+                        + ", before hvagent has said which are of virtual networks"};
+        }
         break;
     case NVO3_GUARD_CT_COMMIT_ANY:
         return {GuardReason::changes_connections,
@@ -222,6 +262,7 @@ action_of(const nvo3_guard_step& step, const GuardKnowledge& known)
     case NVO3_GUARD_SET_VNI_ANY:
     case NVO3_GUARD_PUSH:
     case NVO3_GUARD_POP:
+    case NVO3_GUARD_LEARN_OWN:
     case NVO3_GUARD_OTHER:
         break;
     }
@@ -234,16 +275,22 @@ pipeline_of(const nvo3_guard_change& change, const GuardKnowledge& known)
     if (change.adds && change.own) {
         return {GuardReason::claims_cookie, "has the cookie of hvagent's flows"};
     }
+    if (std::ranges::any_of(steps_of(change), [](const nvo3_guard_step& step) { return step.op == NVO3_GUARD_LEARN_OWN; })) {
+        return {GuardReason::claims_cookie, "learns flows that have the cookie of hvagent's"};
+    }
     if (change.replaces_own) {
         return {GuardReason::changes_pipeline,
                 "changes a flow of hvagent in table " + std::to_string(change.table)};
     }
-    if (!change.pipeline) {
+    if (!change.pipeline && !known.awaits_pipeline) {
         return {};
     }
+    const bool awaited = is_awaited(change, known);
+    const bool of_network = change.in_port_known
+                            && may_be_of_network(change.in_port, change.in_port_of_network, awaited);
     switch (change.what) {
     case NVO3_GUARD_FLOW:
-        if (GuardVerdict verdict = place_of(change); !verdict) {
+        if (GuardVerdict verdict = place_of(change, awaited); !verdict) {
             return verdict;
         }
         break;
@@ -251,9 +298,9 @@ pipeline_of(const nvo3_guard_change& change, const GuardKnowledge& known)
         break;
     case NVO3_GUARD_PACKET_OUT:
     case NVO3_GUARD_RESUME:
-        if (change.in_port_known && change.in_port_of_network) {
+        if (of_network) {
             return {GuardReason::injects_packets,
-                    "sends a packet as if it came from " + port_words(change.in_port) + " of virtual networks"};
+                    "sends a packet as if it came from " + network_port_words(change.in_port, change.in_port_of_network)};
         }
         if (in_pipeline(change.table)) {
             return {GuardReason::enters_pipeline,
@@ -261,12 +308,13 @@ pipeline_of(const nvo3_guard_change& change, const GuardKnowledge& known)
         }
         break;
     case NVO3_GUARD_PORT_MOD:
-        if (change.in_port_of_network) {
-            return {GuardReason::changes_port, "changes " + port_words(change.in_port) + " of virtual networks"};
+        if (of_network) {
+            return {GuardReason::changes_port, "changes " + network_port_words(change.in_port, change.in_port_of_network)};
         }
         return {};
     case NVO3_GUARD_TABLE_MOD:
-        if (in_pipeline(change.table) || change.table == 255) {
+        // Of the table before, too: "go on in the next one" is of OpenFlow 1.1 and 1.2.
+        if (in_pipeline(change.table) || change.table == NVO3_GUARD_FIRST_TABLE - 1 || change.table == 255) {
             return {GuardReason::uses_pipeline_table, "configures tables of the virtual networks"};
         }
         return {};
@@ -274,7 +322,7 @@ pipeline_of(const nvo3_guard_change& change, const GuardKnowledge& known)
         return {GuardReason::changes_connections, "ends connections, which may be of virtual networks"};
     }
     for (const nvo3_guard_step& step : steps_of(change)) {
-        if (GuardVerdict verdict = action_of(step, known); !verdict) {
+        if (GuardVerdict verdict = action_of(step, known, awaited); !verdict) {
             return verdict;
         }
     }

@@ -51,6 +51,8 @@ struct GuardVerdict {
 struct GuardKnowledge {
     const std::set<base::Vni>& served;
     const std::set<uint32_t>& tunnels;  // OpenFlow ports of protected tunnels whose VNI is the flow's
+    bool awaits_pipeline = false;       // hvagent's flows belong in the bridge, even if they are not there yet
+    bool served_known = true;           // 'served' is the agent's word
 };
 
 GuardVerdict judge(const nvo3_guard_change& change, const GuardKnowledge& known);

@@ -34,6 +34,9 @@
 VLOG_DEFINE_THIS_MODULE(nvo3_guard);
 
 #define OPTION "nvo3-guard"
+/* Hvagent's word that its flows belong in the bridge: they may come later than a
+ * controller does. */
+#define PIPELINE_OPTION "nvo3-pipeline"
 #define VNI_MASK 0xffffffU
 
 /* So many flows that are there already are named for each bridge. */
@@ -371,6 +374,8 @@ set_config(struct ofproto *ofproto, const struct smap *other_config)
     char *error = NULL;
 
     if (nvo3_guard_set_bridge(ofproto->name, smap_get(other_config, OPTION),
+                              smap_get_bool(other_config, PIPELINE_OPTION,
+                                            false),
                               &error)) {
         VLOG_ERR("%s", error ? error : "no memory for the rule guard");
     }
@@ -394,7 +399,7 @@ nvo3_guard_add(const struct ofproto *ofproto)
     char *error = NULL;
 
     /* Until set_config() comes. */
-    nvo3_guard_set_bridge(ofproto->name, NULL, &error);
+    nvo3_guard_set_bridge(ofproto->name, NULL, false, &error);
     free(error);
     shash_replace(&bridges, ofproto->name, ofproto);
 }

@@ -198,6 +198,9 @@ add_action(struct nvo3_guard_steps *steps, const struct ofproto *ofproto,
         add_write(steps, ofpact_get_CHECK_PKT_LARGER(a)->dst.field);
         break;
     case OFPACT_LEARN:
+        if (ofpact_get_LEARN(a)->cookie == htonll(NVO3_GUARD_COOKIE)) {
+            add(steps, NVO3_GUARD_LEARN_OWN);
+        }
         add_write(steps, ofpact_get_LEARN(a)->result_dst.field);
         break;
     case OFPACT_RESUBMIT:

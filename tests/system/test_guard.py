@@ -250,10 +250,13 @@ def test_what_the_agent_serves(networks):
         agent.serve(6002)
         wait_until(lambda: networks.ofctl("add-flow", flow.replace("6001", "6002")) == "", "the agent has told", 5)
         refused(networks, "sets_unserved_vni", "OFPFMFC_EPERM", networks.ofctl, "add-flow", flow + ",output:7")
-        bridge, connection, reason, text, was_refused, count = agent.guard_notice()
-        assert (bridge, reason, was_refused) == ("br-int", "sets_unserved_vni", True) and count >= 1
+        while True:     # first come those that no agent was there to hear
+            bridge, connection, reason, text, was_refused, count = agent.guard_notice()
+            assert bridge == "br-int" and count >= 1
+            if text == "a flow that sets tun_id to VNI 6001, which this host does not serve":
+                break
+        assert (reason, was_refused) == ("sets_unserved_vni", True)
         assert connection.endswith("/br-int.mgmt")
-        assert text == "a flow that sets tun_id to VNI 6001, which this host does not serve"
         agent.close()
         assert networks.ofctl("add-flow", flow.replace("6001", "6002")) == ""
         assert host.appctl_json("nvo3/guard")["served"] == [5001, 5002, 5003, 6002]
@@ -323,6 +326,9 @@ CONTROLLER_FLOWS = [
     ("table=62,actions=drop", "uses_pipeline_table"),
     ("table=75,actions=drop", "uses_pipeline_table"),
     ("table=5,cookie=0x6e766f3300000000,actions=drop", "claims_cookie"),
+    ("table=5,actions=learn(table=6,cookie=0x6e766f3300000000,eth_type=0x1234)", "claims_cookie"),
+    ("table=5,actions=clone(learn(table=6,cookie=0x6e766f3300000000,eth_type=0x1234))", "claims_cookie"),
+    ("table=5,actions=learn(table=6,cookie=0x6e766f3300000001,eth_type=0x1234)", None),
     ("table=5,tun_id=7777,actions=drop", "matches_unserved_vni"),
     ("table=5,actions=output:{p1}", None),
 ]
@@ -378,6 +384,10 @@ def test_controllers_cannot_open_ports(guarded):
     guarded.host.ofctl("mod-port", "br-int", "p1", "forward")
     answer = guarded.as_controller("mod-table", "62", "evict") or guarded.as_controller("mod-table", "all", "evict")
     assert "OFPTMFC_EPERM" in answer
+    # OpenFlow 1.1 and 1.2: a packet that matches nothing there goes on in table 60.
+    done = run([*guarded.host.inside(), guarded.host._programs.ofctl, "-OOpenFlow12", "mod-table", "tcp:127.0.0.1:6654", "59", "continue"],
+               env=guarded.host.env, check=False)
+    assert "OFPTMFC_EPERM" in done.stderr, done.stderr
     assert guarded.as_controller("mod-table", "5", "evict") == ""
 
 
@@ -439,3 +449,112 @@ def test_log_mode_lets_pass(guarded):
     text = guarded.host.appctl("nvo3/guard", "br-int")
     assert re.search(r"there already: table=0, priority=50000, cookie=0: takes packets of port \d+ of virtual networks past", text), text
     assert "bypasses_pipeline" in text
+
+
+# ---- Before the flows of hvagent are there ----
+
+# (flow, reason of the refusal or None)
+EARLY_FLOWS = [
+    ("table=0,priority=65535,actions=output:{a1}", "bypasses_pipeline"),
+    ("table=0,priority=65535,in_port={a1},actions=output:{a2}", "bypasses_pipeline"),
+    ("table=0,priority=1,actions=normal", "bypasses_pipeline"),
+    ("table=0,priority=65535,in_port={a1},actions=drop", None),
+    ("table=62,priority=65535,actions=normal", "uses_pipeline_table"),
+    ("table=5,actions=output:{a1}", "output_to_network"),
+    ("table=5,actions=goto_table:62", "enters_pipeline"),
+    ("table=5,ip,actions=ct(commit,zone=5001)", "changes_connections"),
+    ("table=5,actions=normal", None),
+]
+
+
+def early(bench):
+    assert own_flows(bench.host) == []
+    for flow, reason in EARLY_FLOWS:
+        flow = flow.format(**bench.port)
+        if reason:
+            refused(bench, reason, "OFPFMFC_EPERM", bench.as_controller, "add-flow", flow)
+        else:
+            assert bench.as_controller("add-flow", flow) == "", flow
+            bench.clear()
+    refused(bench, "injects_packets", "OFPBRC_EPERM", bench.as_controller, "packet-out",
+            f"in_port={bench.port['a1']},{PACKET},actions=output:{bench.port['a2']}")
+
+
+@pytest.fixture
+def absent(guarded):
+    """The switch was restarted while nobody was in the agent's place; who is, is back afterwards."""
+    host = guarded.host
+    guarded.tool.stop()
+    host.stop("ovs-vswitchd")
+    host.start("ovs-vswitchd")
+    yield guarded
+    if not guarded.tool.pid():
+        guarded.tool.start(world(blue=(5001,)))
+    agent = SaSocket(host)
+    agent.serve(5001)
+    agent.close()
+
+
+@pytest.mark.requirement(24)
+def test_a_controller_that_is_there_before_the_agent(absent):
+    """After a restart of the switch, and after somebody emptied its tables, it gets no further than with all flows in place; then they come."""
+    host = absent.host
+    assert host.vsctl("get", "Bridge", "br-int", "other_config:nvo3-pipeline").strip('"') == "true"
+    early(absent)
+    absent.mode("log")
+    before = absent.state()
+    assert absent.as_controller("add-flow", "table=0,priority=65535,in_port={a1},actions=output:{p1}".format(**absent.port)) == ""
+    assert absent.state()["passed"] == before["passed"] + 1
+    assert "there already: table=0, priority=65535" in host.appctl("nvo3/guard", "br-int")
+    absent.clear()
+    absent.mode("enforce")
+
+    agent = SaSocket(host)
+    told = set()
+    while not told >= {("bypasses_pipeline", True), ("bypasses_pipeline", False), ("changes_connections", True)}:
+        _, connection, reason, _, was_refused, _ = agent.guard_notice()
+        assert connection.startswith("ptcp:6654") or connection.startswith("tcp:")
+        told.add((reason, was_refused))
+    # The flows are there before the agent has told the networks: any zone may be of one.
+    absent.tool.start(world(blue=(5001,)))
+    wait_until(lambda: absent.a1.ping(absent.a2), "the network is back", 10)
+    flow = "table=5,ip,actions=ct(commit,zone={})"
+    refused(absent, "changes_connections", "OFPFMFC_EPERM", absent.as_controller, "add-flow", flow.format(77))
+    agent.serve(5001)
+    agent.close()
+    wait_until(lambda: absent.as_controller("add-flow", flow.format(77)) == "", "zone 77 is of no network", 5)
+    refused(absent, "changes_connections", "OFPFMFC_EPERM", absent.as_controller, "add-flow", flow.format(5001))
+    assert absent.as_controller("add-flow", "table=0,priority=65535,in_port={p1},actions=normal".format(**absent.port)) == ""
+    absent.clear()
+
+    own = own_flows(host)
+    absent.tool.stop()
+    host.ofctl("-OOpenFlow15", "del-flows", "br-int")
+    early(absent)
+    absent.tool.start(world(blue=(5001,)))
+    assert own_flows(host) == own and absent.foreign() == []
+
+
+@pytest.mark.requirement(24)
+def test_bridges_that_hvagent_has_no_flows_in(guarded):
+    """A controller may do anything with them, from the start on; so it may where hvagent's flows belong no longer."""
+    host, other = guarded.host, Bench(guarded.host, "br-other")
+    flows = ("table=0,priority=65535,actions=normal", "table=62,actions=output:1", "table=5,ip,actions=ct(commit,zone=5001)")
+    host.vsctl("add-br", "br-other", "--", "set", "Bridge", "br-other", "datapath_type=nvo3", "fail_mode=secure", "other_config:nvo3-guard=enforce",
+               "--", "set-controller", "br-other", "ptcp:6655:127.0.0.1")
+    try:
+        for flow in flows:
+            assert other.ofctl("add-flow", flow, remote="tcp:127.0.0.1:6655") == "", flow
+        assert other.state()["refused"] == 0
+        assert "nvo3-pipeline" not in host.vsctl("get", "Bridge", "br-other", "other_config")
+    finally:
+        host.vsctl("del-br", "br-other")
+    guarded.tool.tell(world(nva=False))
+    try:
+        wait_until(lambda: "nvo3-pipeline" not in host.vsctl("get", "Bridge", "br-int", "other_config"), "the mark is gone", 5)
+        for flow in flows:
+            assert guarded.as_controller("add-flow", flow) == "", flow
+    finally:
+        guarded.clear()
+        guarded.tool.tell(world(blue=(5001,)))
+    wait_until(lambda: "nvo3-pipeline" in host.vsctl("get", "Bridge", "br-int", "other_config"), "the mark is back", 5)

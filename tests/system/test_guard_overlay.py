@@ -110,3 +110,25 @@ def test_a_controller(lab):
     wait_until(lambda: {e["rule"] for e in hv1.audit() if e.get("connection") == "ptcp:6654:127.0.0.1"}.issuperset(r for r, _ in tries),
                "all of it is in the audit log", 5)
     assert Bench(lab.hosts["hv2"]).state()["refused"] == 0
+
+
+@pytest.mark.requirement(24)
+def test_a_controller_that_is_there_before_the_agent(lab):
+    """The switch restarts and serves a controller first: nothing that passes the networks by is there when the agent comes, and it hears of it."""
+    hv1, bench = lab.hosts["hv1"], Bench(lab.hosts["hv1"])
+    vm1, vm3 = (hv1.vsctl("get", "Interface", name, "ofport") for name in ("vm1", "vm3"))
+    hv1.vsctl("set-fail-mode", "br-int", "secure", "--", "set-controller", "br-int", "ptcp:6654:127.0.0.1")
+    wait_all(lab)
+    heard = len(hv1.audit())
+    hv1.kill("hvagent")
+    hv1.kill("ovs-vswitchd")
+    hv1.start("ovs-vswitchd")
+    assert own_flows(hv1) == []
+    for reason, flow in (("bypasses_pipeline", f"table=0,priority=65535,in_port={vm1},actions=output:{vm3}"),
+                         ("output_to_network", f"table=1,actions=output:{vm3}"), ("uses_pipeline_table", "table=62,priority=65535,actions=normal")):
+        refused(bench, reason, "OFPFMFC_EPERM", bench.as_controller, "add-flow", flow)
+    hv1.start("hvagent")
+    wait_all(lab)
+    assert bench.foreign() == [] and not lab.vms["vm1"].ping(lab.vms["vm3"])
+    wait_until(lambda: {e.get("rule") for e in hv1.audit()[heard:] if e["event"] == "rule_refused"}
+               >= {"bypasses_pipeline", "output_to_network", "uses_pipeline_table"}, "all of it is in the audit log", 5)

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <climits>
 #include <functional>
 #include <vector>
@@ -70,7 +71,8 @@ using Steps = std::vector<nvo3_guard_step>;
 using Change = std::function<void(nvo3_guard_change&)>;
 
 GuardVerdict
-verdict_of(nvo3_guard_who who, const Steps& steps, const Change& change, bool has_tunnel = true)
+verdict_of(nvo3_guard_who who, const Steps& steps, const Change& change, bool has_tunnel = true, bool awaits_pipeline = false,
+           bool served_known = true)
 {
     static const std::set<Vni> served{Vni(5001), Vni(5002)};
     const std::set<uint32_t> tunnels = has_tunnel ? std::set<uint32_t>{kTunnel} : std::set<uint32_t>{};
@@ -86,7 +88,7 @@ verdict_of(nvo3_guard_who who, const Steps& steps, const Change& change, bool ha
     if (change) {
         change(made);
     }
-    return judge(made, {served, tunnels});
+    return judge(made, {served, tunnels, awaits_pipeline, served_known});
 }
 
 struct Row {
@@ -187,6 +189,8 @@ TEST(GuardRules, Pipeline)
     const Row rows[] = {
         {"a flow of its own", {any}, {}, none},
         {"hvagent's cookie", {any}, [](nvo3_guard_change& change) { change.own = true; }, claims_cookie},
+        {"learns flows of hvagent's cookie", {step(NVO3_GUARD_LEARN_OWN), any}, {}, claims_cookie},
+        {"the same on a copy", {step(NVO3_GUARD_PUSH), step(NVO3_GUARD_LEARN_OWN), step(NVO3_GUARD_POP)}, {}, claims_cookie},
         {"in place of hvagent's", {any}, [](nvo3_guard_change& change) { change.replaces_own = true; }, changes_pipeline},
         {"deletes hvagent's", {}, [](nvo3_guard_change& change) { change.replaces_own = true, change.adds = false; }, changes_pipeline},
         {"deletes another in its tables", {}, [](nvo3_guard_change& change) { change.table = 60, change.adds = false; }, none},
@@ -220,10 +224,13 @@ TEST(GuardRules, Pipeline)
         {"the port of a VM", {}, packet(NVO3_GUARD_PORT_MOD, kVm), changes_port},
         {"another port", {}, packet(NVO3_GUARD_PORT_MOD, kOther), none},
         {"configures table 61", {}, packet(NVO3_GUARD_TABLE_MOD, kOther, 61), uses_pipeline_table},
+        {"configures the table before", {}, packet(NVO3_GUARD_TABLE_MOD, kOther, 59), uses_pipeline_table},
+        {"configures the one before that", {}, packet(NVO3_GUARD_TABLE_MOD, kOther, 58), none},
         {"configures all tables", {}, packet(NVO3_GUARD_TABLE_MOD, kOther, 255), uses_pipeline_table},
         {"configures another table", {}, packet(NVO3_GUARD_TABLE_MOD, kOther, 1), none},
         {"a connection of a network", {zone(5001)}, {}, changes_connections},
         {"a connection of none", {zone(5003)}, {}, none},
+        {"a connection in everybody's zone", {zone(0)}, {}, none},
         {"a connection in a zone of a register", {step(NVO3_GUARD_CT_COMMIT_ANY)}, {}, changes_connections},
         {"ends connections", {}, packet(NVO3_GUARD_CT_FLUSH, kOther), changes_connections},
     };
@@ -252,11 +259,70 @@ TEST(GuardRules, Pipeline)
     }
 }
 
-TEST(GuardRules, ZonesOfNetworksWhoseLowBitsAreTheSame)
+// After a restart of the switch, say: a controller is there before hvagent.
+TEST(GuardRules, BeforeTheFlowsOfHvagentAreThere)
 {
-    const std::set<Vni> served{Vni(0x00ffff), Vni(0x01ffff), Vni(0x02ffff)};
+    using enum GuardReason;
+    const auto at = [](uint8_t number, int priority, uint32_t in_port = 0) {
+        return [=](nvo3_guard_change& change) {
+            change.table = number, change.priority = priority, change.in_port_known = in_port != 0, change.in_port = in_port;
+        };
+    };
+    const auto packet = [](nvo3_guard_what what, uint32_t in_port, uint8_t number = 0) {
+        return [=](nvo3_guard_change& change) { change.what = what, change.table = number, change.in_port_known = true, change.in_port = in_port; };
+    };
+    // The shim finds no port of a network, as there are no flows that tell.
+    const auto to = [](nvo3_guard_op op, uint32_t number) {
+        nvo3_guard_step made = step(op);
+        made.port = number;
+        return made;
+    };
+    const nvo3_guard_step any = step(NVO3_GUARD_OTHER);
+    const Row rows[] = {
+        {"a flow of its own", {any}, {}, none},
+        {"before all, to a port", {to(NVO3_GUARD_OUTPUT, kVm)}, at(0, 65535), bypasses_pipeline},
+        {"of a port", {any}, at(0, 65535, kOther), bypasses_pipeline},
+        {"of a port, and nothing is there that goes before it", {any}, at(0, 1, kOther), bypasses_pipeline},
+        {"of a port, drop", {}, at(0, 65535, kOther), none},
+        {"in its tables", {any}, at(61, 1), uses_pipeline_table},
+        {"to a port", {to(NVO3_GUARD_OUTPUT, kOther)}, {}, output_to_network},
+        {"to LOCAL", {to(NVO3_GUARD_OUTPUT, 0xfffe)}, {}, output_to_network},
+        {"to a port in a group", {to(NVO3_GUARD_OUTPUT, kOther)}, [](nvo3_guard_change& change) { change.what = NVO3_GUARD_GROUP; }, output_to_network},
+        {"as a port", {to(NVO3_GUARD_SET_IN_PORT, kOther)}, {}, injects_packets},
+        {"on to table 62", {table(62)}, {}, enters_pipeline},
+        {"a connection of any network", {zone(77)}, {}, changes_connections},
+        {"a connection in everybody's zone", {zone(0)}, {}, none},
+        {"a packet from a port", {any}, packet(NVO3_GUARD_PACKET_OUT, kOther), injects_packets},
+        {"a packet of the controller's own", {any}, packet(NVO3_GUARD_PACKET_OUT, 0xfffd), none},
+        {"a port", {}, packet(NVO3_GUARD_PORT_MOD, kOther), changes_port},
+        {"a table", {}, packet(NVO3_GUARD_TABLE_MOD, 0, 61), uses_pipeline_table},
+        {"ends connections", {}, packet(NVO3_GUARD_CT_FLUSH, 0), changes_connections},
+    };
+    for (const Row& row : rows) {
+        for (nvo3_guard_who who : {NVO3_GUARD_CONTROLLER, NVO3_GUARD_SWITCH}) {
+            const GuardVerdict verdict = verdict_of(who, row.steps, row.change, true, true);
+            EXPECT_STREQ(to_string(verdict.reason), to_string(row.reason)) << row.what << ": " << verdict.text;
+        }
+        EXPECT_TRUE(verdict_of(NVO3_GUARD_LOCAL, row.steps, row.change, false, true)) << row.what;
+        EXPECT_TRUE(verdict_of(NVO3_GUARD_CONTROLLER, row.steps, row.change, false)) << row.what << ", and they do not belong there";
+    }
+}
+
+// The flows are there, but hvagent has not said yet what is served: any zone may be of a network.
+TEST(GuardRules, ZonesBeforeHvagentHasToldTheNetworks)
+{
+    const auto there = [](nvo3_guard_change& change) { change.pipeline = true; };
+    EXPECT_EQ(verdict_of(NVO3_GUARD_CONTROLLER, {zone(77)}, there, true, true, false).reason, GuardReason::changes_connections);
+    EXPECT_TRUE(verdict_of(NVO3_GUARD_CONTROLLER, {zone(0)}, there, true, true, false));
+    EXPECT_TRUE(verdict_of(NVO3_GUARD_CONTROLLER, {zone(77)}, there, true, true, true));
+    EXPECT_TRUE(verdict_of(NVO3_GUARD_CONTROLLER, {zone(77)}, {}, true, false, false)) << "no networks here";
+}
+
+void
+expect_zones(const std::set<Vni>& served, std::initializer_list<std::pair<uint32_t, bool>> zones)
+{
     const std::set<uint32_t> tunnels;
-    for (const auto& [number, taken] : {std::pair{0xffffu, true}, {0u, true}, {1u, true}, {2u, false}}) {
+    for (const auto& [number, taken] : zones) {
         const nvo3_guard_step one = zone(number);
         nvo3_guard_change change{};
         change.who = NVO3_GUARD_CONTROLLER;
@@ -265,6 +331,14 @@ TEST(GuardRules, ZonesOfNetworksWhoseLowBitsAreTheSame)
         change.n_steps = 1;
         EXPECT_EQ(!judge(change, {served, tunnels}), taken) << number;
     }
+}
+
+// As hvagent gives them (policy_flows.cc): never zone 0.
+TEST(GuardRules, ZonesOfNetworksWhoseLowBitsAreTheSame)
+{
+    expect_zones({Vni(0x00ffff), Vni(0x01ffff), Vni(0x02ffff)}, {{0xffff, true}, {0, false}, {1, true}, {2, true}, {3, false}});
+    expect_zones({Vni(0x010000)}, {{0, false}, {1, true}, {2, false}});
+    expect_zones({Vni(0x000001), Vni(0x010000)}, {{0, false}, {1, true}, {2, true}, {3, false}});
 }
 
 TEST(GuardRules, HvagentItselfIsBelieved)
@@ -327,6 +401,52 @@ TEST_F(GuardTest, Modes)
     ASSERT_TRUE(guard.set_bridge("br", nullptr).ok());
     EXPECT_TRUE(sets(7777)) << "the default is log";
     EXPECT_NE(guard.show("br", false).find("refused 1, would have refused 2"), std::string::npos) << guard.show("br", false);
+}
+
+// Whether hvagent's flows belong in the bridge is the bridge's configuration.
+TEST_F(GuardTest, FlowsOfHvagentThatBelongHere)
+{
+    const Steps steps{step(NVO3_GUARD_OTHER)};
+    nvo3_guard_change change{};
+    change.who = NVO3_GUARD_CONTROLLER;
+    change.adds = true;
+    change.table = 62;
+    change.steps = steps.data();
+    change.n_steps = steps.size();
+    EXPECT_TRUE(guard.permits("br", change, now));
+    ASSERT_TRUE(guard.set_bridge("br", "enforce", true).ok());
+    EXPECT_FALSE(guard.permits("br", change, now));
+    EXPECT_NE(guard.objection("br", change), "");
+    ASSERT_TRUE(guard.set_bridge("br", nullptr, true).ok());
+    EXPECT_TRUE(guard.permits("br", change, now)) << "the default is log";
+    EXPECT_NE(guard.show("br", false).find("refused 1, would have refused 1"), std::string::npos) << "which counts: " << guard.show("br", false);
+    EXPECT_EQ(guard.take_notices(now).size(), 1u) << "and tells";
+
+    ASSERT_TRUE(guard.set_bridge("br", "enforce", true).ok());
+    const Steps commits{zone(77)};
+    change.table = 5;
+    change.pipeline = true;
+    change.steps = commits.data();
+    EXPECT_FALSE(guard.permits("br", change, now)) << "nobody has told which networks there are";
+    guard.agent_serves({Vni(5001)});
+    EXPECT_TRUE(guard.permits("br", change, now));
+    change.pipeline = false;
+    EXPECT_FALSE(guard.permits("br", change, now));
+    ASSERT_TRUE(guard.set_bridge("br", "enforce").ok());
+    EXPECT_TRUE(guard.permits("br", change, now)) << "they belong here no longer";
+}
+
+TEST_F(GuardTest, NoticesWaitForAnAgent)
+{
+    EXPECT_TRUE(guard.take_held().empty());
+    guard.hold({"br", "tcp:192.0.2.1", "bypasses_pipeline", "one", true, 2});
+    guard.hold({"br", "tcp:192.0.2.2", "bypasses_pipeline", "two", true, 3});
+    guard.hold({"br", "tcp:192.0.2.2", "bypasses_pipeline", "passed", false, 1});
+    guard.hold({"br", "tcp:192.0.2.2", "claims_cookie", "another kind", true, 1});
+    const auto notices = guard.take_held();
+    ASSERT_EQ(notices.size(), 3u);
+    EXPECT_NE(std::ranges::find(notices, esp::msg::GuardNotice{"br", "tcp:192.0.2.2", "bypasses_pipeline", "two", true, 5}), notices.end());
+    EXPECT_TRUE(guard.take_held().empty());
 }
 
 TEST_F(GuardTest, AWrongModeEnforcesAndIsNamed)
