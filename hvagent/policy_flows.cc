@@ -260,11 +260,16 @@ std::vector<Claim> forbidden_claims(const GatewayMap& map, const GatewayVn& vn)
     std::vector<Claim> result;
     for (const Interface& own : vn.gateway->addresses) {
         const std::string address = own.address.to_string();
+        // What the switch cannot read a neighbour may: ARP of another hardware type, neighbour
+        // discovery with an option twice.
         if (own.prefix.is_v4()) {
+            result.push_back({",arp,arp_op=0", true});
             result.push_back({",arp,arp_spa=" + address, true});
             result.push_back({",ip,nw_src=" + address, true});
         } else {
             result.push_back({",ipv6,ipv6_src=" + address, true});
+            result.push_back({",icmp6,icmp_type=136,nd_target=::", true});
+            result.push_back({",icmp6,icmp_type=135,nd_target=::", true});
             result.push_back({",icmp6,icmp_type=136,nd_target=" + address, true});
             result.push_back({",icmp6,icmp_type=135,ipv6_src=::,nd_target=" + address, true});
         }
@@ -457,7 +462,16 @@ void PolicyWriter::stateless(const GatewayVn& from, const GatewayVn& to, const s
         if (rule->action == Action::log) {
             continue;
         }
-        for (const std::string& match : matches_of(*rule, from, to, false)) {
+        std::vector<std::string> matches = matches_of(*rule, from, to, false);
+        if (rule->ports && (!rule->stateless || rule->action == Action::deny)) {
+            // No fragment has a port here, the first neither: it must not slip through to a lower rule.
+            Rule any = *rule;
+            any.ports.reset();
+            for (const std::string& match : matches_of(any, from, to, false)) {
+                matches.push_back(match + ",ip_frag=yes");
+            }
+        }
+        for (const std::string& match : matches) {
             const std::string head = "table=66,priority=" + number(rule->priority) + between(from, to) + match;
             if (rule->stateless) {
                 add_counted(head, rule->action == Action::allow ? "goto_table:71" : refuse(kDenied), {Counted::Kind::rule, to_string(*rule)}, rule->log);

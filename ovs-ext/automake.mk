@@ -16,7 +16,8 @@ nvo3_ovs_patches = \
 	ovs-ext/patches/0010-tnl-ports-multicast.patch \
 	ovs-ext/patches/0011-ofproto-rule-check.patch \
 	ovs-ext/patches/0012-ofproto-bridge-config.patch \
-	ovs-ext/patches/0013-connmgr-connection-target.patch
+	ovs-ext/patches/0013-connmgr-connection-target.patch \
+	ovs-ext/patches/0014-ipf-own-place.patch
 EXTRA_DIST += ovs-ext/build-ovs $(nvo3_ovs_patches) \
 	ovs-ext/patches/README.md \
 	ovs-ext/shim/README.md

@@ -10,6 +10,7 @@ import itertools
 import re
 import socket
 import struct
+import time
 
 import pytest
 
@@ -309,6 +310,38 @@ def test_fragments_to_a_port_that_is_denied(world):
         service._socket.settimeout(0.5)
         with pytest.raises(TimeoutError):
             service.echo()
+
+
+def test_fragments_to_a_port_that_is_denied_stateless(world, policy):
+    """No fragment has a port there, and a rule below allows all others."""
+    policy(GATEWAYS + "200 deny from vn5001 to vn5002 proto udp port 9000 stateless\n100 allow from vn5001 to vn5002 proto udp stateless\n")
+    for port, size, arrives in ((9001, 100, True), (9000, 100, False), (9000, 5000, False)):
+        with Service(world.b2, 4, socket.SOCK_DGRAM, port) as service, service.connect(world.a1, 1) as client:
+            client.send(bytes(size))
+            service._socket.settimeout(5 if arrives else 0.5)
+            if arrives:
+                assert len(service._socket.recv(65536)) == size
+            else:
+                with pytest.raises(TimeoutError):
+                    service._socket.recv(65536)
+
+
+@pytest.mark.requirement(24)
+def test_fragments_stay_in_their_network(world):
+    """Those of datagrams that never get whole expire in conntrack, which must not send them along with the next connection of another network."""
+    source, target = (ipaddress.ip_address(vm.address).packed for vm in (world.a1, world.b2))
+    def first_fragment(number):
+        head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 1320, number, 0x2000, 64, 17, 0, source, target)
+        head = head[:10] + struct.pack("!H", wire.checksum(head)) + head[12:]
+        return bytes.fromhex(gateway_mac("a").replace(":", "") + world.a1.mac.replace(":", "") + "0800") + head + struct.pack("!HHHH", 5000, 8010, 2000, 0) + bytes(1292)
+    begin = time.monotonic()
+    wire.inject(world.a1.ns, "eth0", [first_fragment(number) for number in range(1, 9)])
+    # conntrack gives one up after 15 s; nothing tells.
+    wait_until(lambda: time.monotonic() > begin + 17, "they expire", timeout=20)
+    with Capture(world.c2.ns, "eth0", world.lab.directory / "c2.pcap") as c2:
+        for _ in range(8):
+            assert world.b1.all_answered(world.c2)
+    assert not [frame for frame in c2.frames() if frame[26:30] == source]
 
 
 @pytest.mark.parametrize("target", ["b1", "b2"])

@@ -196,7 +196,9 @@ TEST(PolicyFlows, GatewayIsAnsweredForAndNobodyElseMayBeIt)
     EXPECT_NE(actions(made, "table=61,priority=150,reg0=5001,icmp6,vlan_tci=0x0000,dl_dst=0e:6e:76:00:13:89,nw_ttl=255,icmp_type=135,icmp_code=0,nd_target=fd01::fe")
                   .find("set_field:0xe6e76001389->xreg1"),
               std::string::npos);
-    for (const char* claim : {"arp,arp_spa=10.1.0.254", "ip,nw_src=10.1.0.254", "ipv6,ipv6_src=fd01::fe", "icmp6,icmp_type=136,nd_target=fd01::fe"}) {
+    for (const char* claim : {"arp,arp_spa=10.1.0.254", "ip,nw_src=10.1.0.254", "ipv6,ipv6_src=fd01::fe", "icmp6,icmp_type=136,nd_target=fd01::fe",
+                              // What the switch cannot read, and a neighbour may.
+                              "arp,arp_op=0", "icmp6,icmp_type=136,nd_target=::", "icmp6,icmp_type=135,nd_target=::"}) {
         EXPECT_EQ(actions(made, std::string("table=60,priority=170,in_port=1,") + claim), "goto_table:64") << claim;
         EXPECT_TRUE(actions(made, std::string("table=65,priority=290,reg0=5001,reg1=0,") + claim).ends_with("goto_table:72")) << claim;
     }
@@ -307,6 +309,18 @@ TEST(PolicyFlows, EachMatchIsThereOnce)
     EXPECT_EQ(counts({Counted::Kind::rule, "10 allow from blue to red proto tcp port 80"}), 8);       // both families and directions, and fragments
     EXPECT_EQ(counts({Counted::Kind::rule, "10 allow from blue to red proto tcp port 80 log"}), 8);
     EXPECT_EQ(counts({Counted::Kind::by_default, "red", "blue"}), 4);
+}
+
+// In table 66 no fragment has a port: it must meet the rule that speaks of one all the same.
+TEST(PolicyFlows, FragmentsDoNotPassByRulesOfPorts)
+{
+    World world;
+    const std::string head = "table=66,priority=200,reg4=5001,reg0=5002,ip,nw_proto=6", rest = "100 allow from blue to red proto tcp stateless\n";
+    const auto with = [&](const std::string& rule) { return world.make(kGateways + rule + "\n" + rest); };
+    EXPECT_EQ(actions(with("200 deny from blue to red proto tcp port 22 stateless"), head + ",ip_frag=yes"), "set_field:9->reg7,goto_table:72");
+    EXPECT_TRUE(actions(with("200 deny from blue to red proto tcp port 22"), head + ",ip_frag=yes").starts_with("ct("));
+    EXPECT_TRUE(actions(with("200 allow from blue to red proto tcp port 22"), head + ",ip_frag=yes").starts_with("ct("));
+    EXPECT_EQ(actions(with("200 allow from blue to red proto tcp port 22 stateless"), head + ",ip_frag=yes"), "");
 }
 
 // Flows and policy::decide() agree about the first packet of each connection, and its
