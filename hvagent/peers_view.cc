@@ -165,6 +165,7 @@ AgentView Peers::view() const
     if (credentials_.context()) {
         view.own_name = credentials_.context()->own_identity().name;
         view.own_not_after = credentials_.context()->own_identity().not_after;
+        view.trust_ends = credentials_.context()->trust_ends();
     }
     view.listen_problem = listen_problem_;
     if (config_) {

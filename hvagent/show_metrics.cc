@@ -85,6 +85,12 @@ std::string show_metrics(const AgentView& view, const std::map<control::AuditKin
         out.gauge("hvagent_certificate_not_after_timestamp_seconds", "When this host's certificate ends.");
         out.sample(*view.own_not_after, {{"name", view.own_name}});
     }
+    out.gauge("hvagent_trust_end_timestamp_seconds", "When the first CA ends that is trusted, and when the first CRL is to be renewed.");
+    for (const auto& [what, end] : {std::pair{"CA", view.trust_ends.ca}, {"CRL", view.trust_ends.crl}}) {
+        if (end) {
+            out.sample(*end, {{"what", what}});
+        }
+    }
     out.counter("hvagent_events_total", "Events of the audit log: authenticated and refused are handshakes, and requests of peers.");
     for (const auto& [kind, count] : events) {
         out.sample(count, {{"event", control::to_string(kind)}});

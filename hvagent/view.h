@@ -17,6 +17,7 @@
 
 #include "base/ip_address.h"
 #include "base/mac_address.h"
+#include "control/identity.h"
 #include "hvagent/directory.h"
 #include "hvagent/keying.h"
 #include "hvagent/network_view.h"
@@ -127,6 +128,7 @@ struct AgentView {
     std::string switch_aead;
     std::string own_name;           // of our certificate; empty: none
     std::optional<std::chrono::system_clock::time_point> own_not_after;     // of our certificate
+    control::TrustEnds trust_ends;
     std::string credentials_problem;
     std::string listen_problem;
     std::vector<Problem> problems;  // of the configuration

@@ -514,6 +514,7 @@ ServiceView Service::view() const
     if (credentials_.context()) {
         view.own_name = credentials_.context()->own_identity().name;
         view.own_not_after = credentials_.context()->own_identity().not_after;
+        view.trust_ends = credentials_.context()->trust_ends();
     }
     view.listening = listener_ ? control::to_string(listener_->local_endpoint()) : "";
     for (const std::string* text : {&credentials_.problem(), &listen_problem_}) {

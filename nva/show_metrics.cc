@@ -24,6 +24,12 @@ std::string show_metrics(const ServiceView& view, StoreState state, const std::m
         out.gauge("nvo3_nva_certificate_not_after_timestamp_seconds", "When the NVA's certificate ends.");
         out.sample(*view.own_not_after, {{"name", view.own_name}});
     }
+    out.gauge("nvo3_nva_trust_end_timestamp_seconds", "When the first CA ends that is trusted, and when the first CRL is to be renewed.");
+    for (const auto& [what, end] : {std::pair{"CA", view.trust_ends.ca}, {"CRL", view.trust_ends.crl}}) {
+        if (end) {
+            out.sample(*end, {{"what", what}});
+        }
+    }
     out.counter("nvo3_nva_events_total", "Events of the audit log: authenticated and refused are handshakes, and requests of NVEs.");
     for (const auto& [kind, count] : events) {
         out.sample(count, {{"event", control::to_string(kind)}});

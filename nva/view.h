@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/ip_address.h"
+#include "control/identity.h"
 #include "nva/model.h"
 
 namespace nvo3::nva {
@@ -58,6 +59,7 @@ struct GroupView {
 struct ServiceView {
     std::string own_name;               // of our certificate; empty: none
     std::optional<std::chrono::system_clock::time_point> own_not_after;
+    control::TrustEnds trust_ends;
     std::string listening;              // empty: not
     std::vector<std::string> problems;
     bool groups_enabled = false;

@@ -30,7 +30,6 @@ EXTRA_DIST += \
 	utilities/completion/nvo3-pki \
 	utilities/default/hvagent \
 	utilities/default/nvo3-nva \
-	utilities/logrotate/hvagent \
 	utilities/logrotate/nvo3-nva \
 	utilities/systemd/hvagent.service \
 	utilities/systemd/nvo3-metrics.service \

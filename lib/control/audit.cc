@@ -124,6 +124,21 @@ AuditLog::reopen()
     return {};
 }
 
+// Under mutex_.  logrotate(8) of Open vSwitch renames every log in its directory, and
+// tells the log alone.
+void
+AuditLog::follow_rotation()
+{
+    struct stat named{}, ours{};
+    if (!fd_ || fstat(fd_.get(), &ours) != 0 ||
+        (::stat(path_.c_str(), &named) == 0 && named.st_ino == ours.st_ino && named.st_dev == ours.st_dev)) {
+        return;
+    }
+    if (auto fd = open_file(path_); fd.ok()) {
+        fd_ = std::move(*fd);
+    }
+}
+
 void
 AuditLog::write(const AuditEvent& event)
 {
@@ -177,6 +192,7 @@ AuditLog::write(const AuditEvent& event)
         }
         ring_.push_back(line);
         line += '\n';
+        follow_rotation();
         // One write: lines of several writers do not mix (O_APPEND).
         if (fd_ && ::write(fd_.get(), line.data(), line.size()) !=
                        static_cast<ssize_t>(line.size())) {

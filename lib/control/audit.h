@@ -72,7 +72,7 @@ public:
     // more than 100 of one kind are written either ("suppressed_of_all").
     void write(const AuditEvent& event);
 
-    // After a rotation.  On failure the old file stays in use.
+    // After a rotation, of which write() takes notice by itself, too.  On failure the old file stays in use.
     base::Status reopen();
 
     // How often each kind was written, suppressed ones too; since the start.
@@ -83,6 +83,7 @@ public:
 
 private:
     AuditLog(std::string path, const base::Clock& clock);
+    void follow_rotation();
 
     struct Flood {
         AddressLimiter each;

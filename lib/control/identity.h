@@ -13,6 +13,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,6 +65,12 @@ struct PeerIdentity {
     // Whether 'remote_name' means this peer: the SPIFFE name; for a plain
     // certificate CN or a DNS name.  Never for pinned and psk.
     bool matches_name(std::string_view remote_name) const;
+};
+
+// What a host trusts ends by itself, of each kind the first; empty: there is none.
+struct TrustEnds {
+    std::optional<std::chrono::system_clock::time_point> ca;    // nobody of that CA is let in from then on
+    std::optional<std::chrono::system_clock::time_point> crl;   // nextUpdate; as if it revoked all of its CA from then on
 };
 
 // Reads names, role and end of 'certificate', which must have been verified.

@@ -86,6 +86,7 @@ public:
     const PeerIdentity& own_identity() const noexcept { return own_; }
     // What of the files is not used, in sentences; empty: all is.
     const std::string& problem() const noexcept { return problem_; }
+    TrustEnds trust_ends() const;
     // Whether both hold the same certificates and CRLs and are of one level.
     bool same_material(const TlsContext& other) const;
 

@@ -70,6 +70,27 @@ staleness(const X509_CRL* crl, const std::string& path)
 
 // ---- What a context holds ----
 
+TrustEnds
+TlsContext::trust_ends() const
+{
+    TrustEnds ends;
+    const auto first = [](auto& end, const ASN1_TIME* time) {
+        const auto point = time ? to_time_point(time) : std::nullopt;
+        if (point && (!end || *point < *end)) {
+            end = point;
+        }
+    };
+    for_each_object(*this, [&](const X509_OBJECT* object) {
+        const X509* certificate = X509_OBJECT_get0_X509(object);
+        if (certificate && std::ranges::count(authorities_, fingerprint_of(certificate))) {
+            first(ends.ca, X509_get0_notAfter(certificate));
+        } else if (X509_OBJECT_get_type(object) == X509_LU_CRL) {
+            first(ends.crl, X509_CRL_get0_nextUpdate(X509_OBJECT_get0_X509_CRL(object)));
+        }
+    });
+    return ends;
+}
+
 void
 TlsContextBuilder::add_authority(TlsContext* context, X509* certificate)
 {

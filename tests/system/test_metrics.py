@@ -67,6 +67,7 @@ def test_all_daemons_are_well_formed(texts):
     assert host['nvo3_ports{state="up"}'] == host['hvagent_peers{state="up"}'] == 1
     assert host['nvo3_sas{direction="inbound",of="pair"}'] >= 1
     assert host['hvagent_certificate_not_after_timestamp_seconds{name="hv1"}'] > 1700000000
+    assert all(found[f'{daemon}_trust_end_timestamp_seconds{{what="CA"}}'] > 1700000000 for daemon, found in (("hvagent", host), ("nvo3_nva", nva)))
     assert nva['nvo3_daemon_up{daemon="nvo3-nva"}'] == nva["nvo3_nva_store_fresh"] == 1
     assert nva['nvo3_nva_sessions{state="ready"}'] == 2 and nva["nvo3_nva_queued_messages"] == 0
 
@@ -148,6 +149,8 @@ SERIES = [  # series, values each minute, alerts that they raise within 15 minut
     ('hvagent_events_total{event="authenticated"}', "0+60x20", set()),
     ('hvagent_certificate_not_after_timestamp_seconds{name="hv1"}', "1209000x20", {"Nvo3CertificateEndsSoon"}),
     ('hvagent_certificate_not_after_timestamp_seconds{name="hv1"}', "9000000x20", set()),
+    ('nvo3_nva_trust_end_timestamp_seconds{what="CRL"}', "1209000x20", {"Nvo3TrustEndsSoon"}),
+    ('hvagent_trust_end_timestamp_seconds{what="CA"}', "9000000x20", set()),
     ("hvagent_nva_connected", "0x20", {"Nvo3NvaUnreachable"}),
     ("nvo3_nva_store_fresh", "0x20", {"Nvo3StoreLost"}),
 ]

@@ -5,7 +5,10 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -85,9 +88,28 @@ TEST_F(AuditTest, AppendsAndReopens)
     (*log)->write({.kind = AuditKind::alarm});
     ASSERT_TRUE((*log)->reopen().ok());
     (*log)->write({.kind = AuditKind::stopped});
+    ASSERT_EQ(lines().size(), 2u);
+    EXPECT_EQ(Json::parse(lines()[1])["event"], "stopped");
+    EXPECT_EQ((*log)->recent().size(), 3u);
+}
+
+// As logrotate does with all of a directory: nobody says reopen.
+TEST_F(AuditTest, RotationIsNoticed)
+{
+    auto log = AuditLog::open(path_, clock_);
+    ASSERT_TRUE(log.ok());
+    (*log)->write({.kind = AuditKind::started});
+    ASSERT_EQ(std::rename(path_.c_str(), (path_ + ".1").c_str()), 0);
+    std::ofstream(path_).close();
+    (*log)->write({.kind = AuditKind::stopped});
     ASSERT_EQ(lines().size(), 1u);
     EXPECT_EQ(Json::parse(lines()[0])["event"], "stopped");
+    // Another file cannot be had: the former one goes on.
+    ASSERT_EQ(std::remove(path_.c_str()), 0);
+    ASSERT_EQ(symlink("elsewhere", path_.c_str()), 0);
+    (*log)->write({.kind = AuditKind::alarm});
     EXPECT_EQ((*log)->recent().size(), 3u);
+    EXPECT_FALSE(std::filesystem::exists(std::filesystem::path(path_).replace_filename("elsewhere")));
 }
 
 TEST_F(AuditTest, FloodIsCounted)

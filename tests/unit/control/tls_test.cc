@@ -267,6 +267,24 @@ TEST_F(TlsFilesTest, UnreadableCrlKeepsTheFormerOne)
     }
 }
 
+TEST_F(TlsFilesTest, EndsOfWhatIsTrusted)
+{
+    const auto left = [](const auto& end) {
+        return std::chrono::duration_cast<std::chrono::seconds>(end.value() - std::chrono::system_clock::now()).count();
+    };
+    auto context = TlsContext::from_files(good_, ControlLevel::standard);
+    ASSERT_TRUE(context.ok());
+    EXPECT_GT(left((*context)->trust_ends().ca), 0);
+    EXPECT_FALSE((*context)->trust_ends().crl);
+    good_.crl = ca_.crl("soon.pem", {}, 3600);
+    const TestCa soon(dir_, "soon CA", 1800);
+    good_.ca_cert = dir_.write("both", content(ca_.path()) + content(soon.path()));
+    context = TlsContext::from_files(good_, ControlLevel::standard);
+    ASSERT_TRUE(context.ok()) << context.error().text;
+    EXPECT_NEAR(left((*context)->trust_ends().ca), 1800, 60);
+    EXPECT_NEAR(left((*context)->trust_ends().crl), 3600, 60);
+}
+
 TEST_F(TlsFilesTest, CrlCountsForItsCaAlone)
 {
     good_.ca_cert = dir_.write("cas", content(ca_.path()) + content(other_.path()));

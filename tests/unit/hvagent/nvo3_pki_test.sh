@@ -43,6 +43,9 @@ refused "is not a number" host hv3 --days 0
 refused "unknown command" frob
 refused "has no valid certificate" revoke hv9
 
+run host nva1 --renew
+openssl x509 -in "$ca/nva1.crt" -noout -ext subjectAltName | grep -q 'nvo3/nva/nva1' || fail "nva1 has lost its role by --renew"
+
 cp "$ca/hv1.crt" "$work/hv1-first.crt"
 run host hv1 --renew
 cp "$ca/hv1.crt" "$work/hv1-second.crt"

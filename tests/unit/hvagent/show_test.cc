@@ -182,12 +182,15 @@ TEST(Show, Metrics)
 {
     AgentView view = example();
     view.own_not_after = std::chrono::system_clock::from_time_t(2000000000);
+    view.trust_ends.crl = std::chrono::system_clock::from_time_t(1900000000);
     view.peers[0].rekeys = 7;
     view.credentials_problem = "the certificate expired";
     std::string text = show_metrics(view, {{control::AuditKind::authenticated, 5}, {control::AuditKind::refused, 0}});
     EXPECT_TRUE(has_line(text, "hvagent_switch_connected 1")) << text;
     EXPECT_TRUE(has_line(text, "hvagent_problems 2")) << text;
     EXPECT_TRUE(has_line(text, "hvagent_certificate_not_after_timestamp_seconds{name=\"hv1\"} 2000000000")) << text;
+    EXPECT_TRUE(has_line(text, "hvagent_trust_end_timestamp_seconds{what=\"CRL\"} 1900000000")) << text;
+    EXPECT_EQ(text.find("what=\"CA\""), text.npos) << "there is none";
     EXPECT_TRUE(has_line(text, "hvagent_events_total{event=\"authenticated\"} 5")) << text;
     EXPECT_TRUE(has_line(text, "hvagent_events_total{event=\"refused\"} 0")) << text;
     EXPECT_TRUE(has_line(text, "hvagent_peers{state=\"up\"} 1")) << text;
