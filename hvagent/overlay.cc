@@ -256,6 +256,12 @@ void Overlay::fill(AgentView& view) const
     view.nva = client_.view();
     view.groups = groups_.view();
     view.tsis = client_.tsis();
+    for (TsiView& tsi : view.tsis) {
+        if (!has_nvas_) {
+            tsi.state = "here";     // there is nobody to tell
+            tsi.reason.clear();
+        }
+    }
     view.multicast_problems = multicast_.problems();
 }
 

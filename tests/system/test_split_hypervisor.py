@@ -87,6 +87,8 @@ def test_traffic_passes_secured_only(lab):
     summary = capture.summary()
     assert summary.other == 0, summary.strangers
     assert summary.esp > 0
+    (own,) = (tsi for tsi in lab.hosts["nve1"].appctl_json("tsi/show", target="hvagent")["tsis"] if "hypervisor" not in tsi)
+    assert own["state"] == "here" and not own.get("reason"), "there is no NVA to tell of it"
     hv1, hv2 = lab.hosts["hv1"].ipv4, lab.hosts["hv2"].ipv4
     assert not any(wire.is_esp(frame, hv1, hv2) or wire.is_esp(frame, hv2, hv1) for frame in capture.frames())
 
