@@ -256,8 +256,8 @@ void Overlay::fill(AgentView& view) const
     view.nva = client_.view();
     view.groups = groups_.view();
     view.tsis = client_.tsis();
-    for (TsiView& tsi : view.tsis) {
-        if (!has_nvas_) {
+    if (!has_nvas_) {
+        for (TsiView& tsi : view.tsis) {
             tsi.state = "here";     // there is nobody to tell
             tsi.reason.clear();
         }

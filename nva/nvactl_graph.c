@@ -52,6 +52,17 @@ quoted(const char *text)
     return ds_steal_cstr(&ds);
 }
 
+/* ---- JSON ---- */
+
+/* Member 'name' of an object, if it is of that type. */
+static const struct json *
+member_of(const struct json *object, const char *name, enum json_type type)
+{
+    const struct json *value = object->type == JSON_OBJECT
+        ? shash_find_data(json_object(object), name) : NULL;
+    return value && value->type == type ? value : NULL;
+}
+
 /* ---- Sessions ---- */
 
 enum session { UNKNOWN, NONE, BEING_TOLD, READY };
@@ -69,7 +80,7 @@ static const char *const words[] = {
     [READY] = "",
 };
 
-/* Names of the NVEs with a session, to whether they were told all; NULL: no NVA
+/* Names of the NVEs with a session, to non-NULL if they were told all; NULL: no NVA
  * of this machine answers. */
 static struct json *
 read_sessions(struct shash *ready)
@@ -81,18 +92,13 @@ read_sessions(struct shash *ready)
         json_destroy(shown);
         return NULL;
     }
-    const struct json *list = shash_find_data(json_object(shown), "sessions");
-    for (size_t i = 0; list && list->type == JSON_ARRAY
-                       && i < list->array.n; i++) {
+    const struct json *list = member_of(shown, "sessions", JSON_ARRAY);
+    for (size_t i = 0; list && i < list->array.n; i++) {
         const struct json *one = list->array.elems[i];
-        if (one->type == JSON_OBJECT) {
-            const struct json *name = shash_find_data(json_object(one),
-                                                      "name");
-            const struct json *told = shash_find_data(json_object(one),
-                                                      "ready");
-            if (name && name->type == JSON_STRING) {
-                shash_replace(ready, json_string(name), told);
-            }
+        const struct json *name = member_of(one, "name", JSON_STRING);
+        if (name) {
+            shash_replace(ready, json_string(name),
+                          member_of(one, "ready", JSON_TRUE));
         }
     }
     return shown;
@@ -105,9 +111,7 @@ session_of(const char *nve, bool asked, const struct shash *ready)
         return UNKNOWN;
     }
     const struct shash_node *node = shash_find(ready, nve);
-    const struct json *told = node ? node->data : NULL;
-    return !node ? NONE
-           : told && told->type == JSON_TRUE ? READY : BEING_TOLD;
+    return !node ? NONE : node->data ? READY : BEING_TOLD;
 }
 
 /* ---- Parts of the graph ---- */
@@ -194,15 +198,6 @@ add_group(struct svec *lines, const struct nvo3rec_group *group)
 }
 
 /* ---- Pairs ---- */
-
-/* Member 'name' of an object, if it is of that type. */
-static const struct json *
-member_of(const struct json *object, const char *name, enum json_type type)
-{
-    const struct json *value = object->type == JSON_OBJECT
-        ? shash_find_data(json_object(object), name) : NULL;
-    return value && value->type == type ? value : NULL;
-}
 
 static bool
 has_keys(const struct json *network)

@@ -86,7 +86,7 @@ public:
     const PeerIdentity& own_identity() const noexcept { return own_; }
     // What of the files is not used, in sentences; empty: all is.
     const std::string& problem() const noexcept { return problem_; }
-    TrustEnds trust_ends() const;
+    const TrustEnds& trust_ends() const noexcept { return trust_ends_; }
     // Whether both hold the same certificates and CRLs and are of one level.
     bool same_material(const TlsContext& other) const;
 
@@ -108,6 +108,7 @@ private:
     std::vector<Fingerprint> authorities_;  // of ca_cert: anchors that may vouch for names
     std::vector<Fingerprint> pinned_;       // may vouch for themselves only
     std::vector<Fingerprint> material_;     // own chain, CAs, pinned, CRLs
+    TrustEnds trust_ends_;
     std::string problem_;
     std::unique_ptr<base::Secret> psk_;
     ControlLevel level_ = ControlLevel::standard;

@@ -66,35 +66,24 @@ staleness(const X509_CRL* crl, const std::string& path)
     return {};
 }
 
+using End = std::optional<std::chrono::system_clock::time_point>;
+
+End
+first(const End& end, const ASN1_TIME* time)
+{
+    const End other = time ? to_time_point(time) : std::nullopt;
+    return !end || (other && *other < *end) ? other : end;
+}
+
 }  // namespace
 
 // ---- What a context holds ----
-
-TrustEnds
-TlsContext::trust_ends() const
-{
-    TrustEnds ends;
-    const auto first = [](auto& end, const ASN1_TIME* time) {
-        const auto point = time ? to_time_point(time) : std::nullopt;
-        if (point && (!end || *point < *end)) {
-            end = point;
-        }
-    };
-    for_each_object(*this, [&](const X509_OBJECT* object) {
-        const X509* certificate = X509_OBJECT_get0_X509(object);
-        if (certificate && std::ranges::count(authorities_, fingerprint_of(certificate))) {
-            first(ends.ca, X509_get0_notAfter(certificate));
-        } else if (X509_OBJECT_get_type(object) == X509_LU_CRL) {
-            first(ends.crl, X509_CRL_get0_nextUpdate(X509_OBJECT_get0_X509_CRL(object)));
-        }
-    });
-    return ends;
-}
 
 void
 TlsContextBuilder::add_authority(TlsContext* context, X509* certificate)
 {
     X509_STORE_add_cert(store_of(*context), certificate);
+    context->trust_ends_.ca = first(context->trust_ends_.ca, X509_get0_notAfter(certificate));
     context->authorities_.push_back(fingerprint_of(certificate));
     context->material_.push_back(fingerprint_of(certificate));
 }
@@ -113,6 +102,7 @@ TlsContextBuilder::add_crl(TlsContext* context, X509_CRL* crl)
 {
     X509_STORE_add_crl(store_of(*context), crl);
     X509_STORE_set_flags(store_of(*context), X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+    context->trust_ends_.crl = first(context->trust_ends_.crl, X509_CRL_get0_nextUpdate(crl));
     context->material_.push_back(fingerprint_of(crl));
 }
 

@@ -334,16 +334,21 @@ CONTROLLER_FLOWS = [
 ]
 
 
+def controller_adds(bench, flows):
+    """Each flow is refused for its reason, or taken if it has none."""
+    for flow, reason in flows:
+        flow = flow.format(**bench.port)
+        if reason:
+            refused(bench, reason, "OFPFMFC_EPERM", bench.as_controller, "add-flow", flow)
+        else:
+            assert bench.as_controller("add-flow", flow) == "", flow
+            bench.clear()
+
+
 @pytest.mark.requirement(24)
 def test_controllers_flows(guarded):
     """A controller may make flows of its own beside the networks, none that gets at them; root may, as far as networks are served."""
-    for flow, reason in CONTROLLER_FLOWS:
-        flow = flow.format(**guarded.port)
-        if reason:
-            refused(guarded, reason, "OFPFMFC_EPERM", guarded.as_controller, "add-flow", flow)
-        else:
-            assert guarded.as_controller("add-flow", flow) == "", flow
-            guarded.clear()
+    controller_adds(guarded, CONTROLLER_FLOWS)
     assert guarded.ofctl("add-flow", "table=0,priority=50000,in_port={a1},dl_type=0x4321,actions=output:{p1}".format(**guarded.port)) == ""
 
 
@@ -469,13 +474,7 @@ EARLY_FLOWS = [
 
 def early(bench):
     assert own_flows(bench.host) == []
-    for flow, reason in EARLY_FLOWS:
-        flow = flow.format(**bench.port)
-        if reason:
-            refused(bench, reason, "OFPFMFC_EPERM", bench.as_controller, "add-flow", flow)
-        else:
-            assert bench.as_controller("add-flow", flow) == "", flow
-            bench.clear()
+    controller_adds(bench, EARLY_FLOWS)
     refused(bench, "injects_packets", "OFPBRC_EPERM", bench.as_controller, "packet-out",
             f"in_port={bench.port['a1']},{PACKET},actions=output:{bench.port['a2']}")
 
