@@ -237,8 +237,9 @@ def test_storm_of_two_hundred_vms(labs):
     print(f"10,000 events in {took:.1f} s: {sent} sent, {heard} heard, merged {throttle(hv1)['merged']}; the quiet VM waited {[f'{w:.1f}' for w in waited]} s")
     assert sent <= 80 + 40 * took and heard <= sent + 20
     assert len(waited) == 2 and max(waited) < 15, "201 VMs at 40 messages a second"
-    # An NVE that stood still for seconds finds what was sent meanwhile all at once, and says so.
-    assert hypervisor_at(nve)["cut_off"] == 0, "the limit of the NVE is above"
+    # An NVE that stood still for seconds finds what was sent meanwhile all at once, and says so once; one with a lower limit does each second.
+    shown = hypervisor_at(nve)
+    assert shown["slow_downs"] <= 1 and shown["cut_off"] == 0, "the limit of the NVE is above"
 
 
 def hypervisor_at(nve):
