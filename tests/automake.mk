@@ -7,8 +7,14 @@ TESTS += tests/check-docs tests/check-layers tests/check-packages tests/check-re
 
 EXTRA_DIST += \
 	tests/check-dist \
-	tests/packages \
+	tests/packages/conftest.py \
+	tests/packages/machine.py \
+	tests/packages/test_autopkgtest.py \
+	tests/packages/test_nva_cluster.py \
+	tests/packages/test_other_ways.py \
+	tests/packages/test_two_hosts.py \
 	tests/rpm \
+	tests/run-packages \
 	tests/bench/README.md \
 	tests/bench/esp.svg \
 	tests/bench/latency.svg \
@@ -24,6 +30,7 @@ EXTRA_DIST += \
 	tests/support/insider.py \
 	tests/support/nva_session.py \
 	tests/support/nve_tool.py \
+	tests/support/pages.py \
 	tests/support/scripted_hypervisor.py \
 	tests/support/sa_socket.py \
 	tests/support/wire.py \

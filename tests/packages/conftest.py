@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the tests of the packages: an image, machines made of it, and who does what a page says.
+
+$NVO3_DEBS: directory with the packages. $NVO3_IMAGE: directory where the image is kept for the next time; without it each run makes one.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+
+from lab import LabError, wait_until
+from machine import Image, Machines
+from pages import console
+
+# What pages install, and what their machines have before.
+DEBIAN = ["openvswitch-switch", "openvswitch-ipsec", "prometheus", "prometheus-node-exporter", "graphviz", "openvswitch-pki", "autopkgtest"]
+
+
+@pytest.fixture(scope="session")
+def image():
+    debs, kept = os.environ.get("NVO3_DEBS"), os.environ.get("NVO3_IMAGE")
+    assert debs, "NVO3_DEBS names no directory with packages: use tests/run-packages"
+    directory = pathlib.Path(kept or tempfile.mkdtemp(prefix="nvo3-image-"))
+    directory.mkdir(parents=True, exist_ok=True)
+    made = Image(directory, debs)
+    made.make(DEBIAN)
+    yield made
+    if not kept:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def followed():
+    """(page, prompt, command) of all that was done."""
+    return set()
+
+
+class Reader:
+    """Does on machines what pages say. `names`: the machines of each prompt."""
+
+    def __init__(self, machines, names, followed):
+        self.machines = machines
+        self._names = names
+        self._followed = followed
+
+    def follow(self, page, sections=None, only=None, until=None, names=None, replace=()):
+        """The page's commands in their order, up to the first with `until` in it; of `only` these prompts. What a page says comes of a command must come, soon.
+
+        `names`: machines of prompts for once; `replace`: pairs of words that are others here. Returns [(machine, command, output)].
+        """
+        done = []
+        for prompt, command, output in console(page, sections):
+            if until and until in command:
+                break
+            if only and prompt not in only:
+                continue
+            self._followed.add((page, prompt, command))
+            for old, new in replace:
+                command = command.replace(old, new)
+            for name in {**self._names, **(names or {})}[prompt]:
+                done.append((name, command, self._do(page, self.machines[name], command, output)))
+        assert done, (page, sections, only)
+        return done
+
+    def _do(self, page, machine, command, output):
+        if output or command == "nvo3-doctor -q":
+            # Keys, a session or a leader may take a moment.
+            wait_until(lambda: told(machine, command) == output,
+                       lambda: f"'{command}' of {page} on {machine.name} prints {output}, not {told(machine, command)}", timeout=60)
+            return "\n".join(output)
+        try:
+            return machine.run(command).stdout
+        except LabError as error:
+            raise LabError(f"{page} on {machine.name}: {command}: {error}") from None
+
+
+def told(machine, command):
+    """Lines that a command prints; of the doctor those that are not of this machine, which has no clock and no choice of CPU."""
+    lines = machine.run(command, check=False).stdout.splitlines()
+    return [line for line in lines if not line.startswith(("warn: clock", "warn: CPU"))]
+
+
+@pytest.fixture(scope="module")
+def readers(image, followed, request):
+    """readers(addresses, names) boots machines with what a Debian has that is no part of a page."""
+    live = []
+
+    def make(addresses, names):
+        directory = pathlib.Path(tempfile.mkdtemp(prefix="nvo3-machines-"))
+        machines = Machines(image, f"t{os.getpid()}-{len(live)}-", directory, addresses)
+        live.append(machines)
+        machines.up()
+        return Reader(machines, names, followed)
+    yield make
+    if os.environ.get("NVO3_KEEP_MACHINES"):
+        return
+    for machines in live:
+        machines.close()
+        subprocess.run(["rm", "-rf", machines.directory], check=False)
