@@ -261,6 +261,8 @@ void check_uplinks(const Facts& facts, const Config& config, Findings& out)
         if (auto address = own.find(interface.name); address != own.end()) {
             out.push_back({Grade::fail, thing, "has the address " + address->second + ", which the kernel answers for beside the switch",
                            "ip addr flush dev " + interface.name + ", and the address on " + interface.bridge});
+        } else if (!own.contains(interface.bridge)) {
+            continue;       // a bridge of VMs, as there may be several: nobody asks for its address
         } else if (answers_for_others(interface.name)) {
             out.push_back({Grade::fail, thing, "answers ARP for the address of " + interface.bridge + ", so that packets pass the switch by",
                            "sysctl -w net.ipv4.conf." + interface.name + ".arp_ignore=1"});

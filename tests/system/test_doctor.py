@@ -188,7 +188,14 @@ def test_uplink(hv1):
         found(check(hv1)[1], "fail", "uplink eth0", r"answers ARP .* - sysctl -w net.ipv4.conf.eth0.arp_ignore=1")
         net.ip(hv1.ns, "addr add 192.0.2.1/24 dev eth0")
         found(check(hv1)[1], "fail", "uplink eth0", "has the address 192.0.2.1")
+        # Another bridge of VMs has no address, and so no uplink.
+        net.ip(hv1.ns, "link add more0 type veth peer more1")
+        hv1.vsctl("add-br", "br-more", "--", "set", "bridge", "br-more", "datapath_type=nvo3", "--", "add-port", "br-more", "more0")
+        lines = check(hv1)[1]
+        assert not any("more0" in line for line in lines), lines
     finally:
+        hv1.vsctl("--if-exists", "del-br", "br-more")
+        net.ip(hv1.ns, "link del more0")
         net.sysctl(hv1.ns, "net.ipv4.conf.all.arp_ignore=1")
         net.ip(hv1.ns, "addr flush dev eth0")
 
