@@ -38,17 +38,16 @@ def test_from_ovs_ipsec(readers):
     for machine in hosts:
         machine.run("apt install openvswitch-ipsec openvswitch-switch openvswitch-pki")
     first = hosts[0]
-    first.run("ovs-pki init --force && cd /etc/ssl && for n in hv1 hv2; do ovs-pki req+sign $n switch --force; done; mkdir -p /etc/keys; mv /etc/ssl/hv[12]-* /etc/keys")
+    first.run("ovs-pki init --force && cd /etc/ssl && for n in hv1 hv2; do ovs-pki req -u $n; ovs-pki -b sign $n switch; done; mkdir -p /etc/keys; mv /etc/ssl/hv[12]-* /etc/keys")
     first.run("cp /var/lib/openvswitch/pki/switchca/cacert.pem /etc/keys/ && ssh root@192.0.2.2 mkdir -p /etc/keys && scp /etc/keys/* root@192.0.2.2:/etc/keys/")
     for machine, peer, tunnel in ((hosts[0], hosts[1], "tun2"), (hosts[1], hosts[0], "tun1")):
         name = machine.name
         machine.run(f"ovs-vsctl set Open_vSwitch . other_config:certificate=/etc/keys/{name}-cert.pem other_config:private_key=/etc/keys/{name}-privkey.pem "
                     f"other_config:ca_cert=/etc/keys/cacert.pem -- add-br br-int -- set bridge br-int datapath_type=netdev -- add-port br-int {tunnel} "
-                    f"-- set interface {tunnel} type=geneve options:remote_ip={peer.address} options:key=5001 options:dst_port=6081 options:remote_name={peer.name}")
+                    f"-- set interface {tunnel} type=geneve options:remote_ip={peer.address} options:key=5001 options:dst_port=6081")
     reader.follow(OPERATIONS + "from-ipsec.md", ["The way"], until="datapath_type")
     reader.follow(QUICK_START, ["3"])
     reader.follow(OPERATIONS + "from-ipsec.md", ["The way"])
-    hosts[1].run("ovs-vsctl remove interface tun1 options dst_port")
     for machine, tunnel in ((hosts[0], "tun2"), (hosts[1], "tun1")):
         wait_until(lambda machine=machine, tunnel=tunnel: machine.run(f"ovs-vsctl get interface {tunnel} status:nvo3_state", check=False).stdout == "up\n",
                    lambda machine=machine, tunnel=tunnel: f"{tunnel} is up: " + machine.run(f"ovs-vsctl get interface {tunnel} status error; ovs-appctl -t hvagent peer/show", check=False).stdout)
