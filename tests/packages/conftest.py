@@ -4,10 +4,10 @@
 $NVO3_DEBS: directory with the packages. $NVO3_IMAGE: directory where the image is kept for the next time; without it each run makes one.
 """
 
+import itertools
 import os
 import pathlib
 import shutil
-import subprocess
 import tempfile
 
 import pytest
@@ -16,8 +16,9 @@ from lab import LabError, wait_until
 from machine import Image, Machines
 from pages import console
 
+_numbers = itertools.count(1)
 # What pages install, and what their machines have before.
-DEBIAN = ["openvswitch-switch", "openvswitch-ipsec", "prometheus", "prometheus-node-exporter", "graphviz", "openvswitch-pki", "autopkgtest"]
+DEBIAN = ["openvswitch-switch", "openvswitch-ipsec", "prometheus", "prometheus-node-exporter", "graphviz", "autopkgtest", "dpkg-dev"]
 
 
 @pytest.fixture(scope="session")
@@ -100,13 +101,10 @@ def readers(image, followed, request):
 
     def make(addresses, names):
         directory = pathlib.Path(tempfile.mkdtemp(prefix="nvo3-machines-"))
-        machines = Machines(image, f"t{os.getpid()}-{len(live)}-", directory, addresses)
+        machines = Machines(image, f"t{os.getpid()}-{next(_numbers)}-", directory, addresses)
         live.append(machines)
         machines.up()
         return Reader(machines, names, followed)
     yield make
-    if os.environ.get("NVO3_KEEP_MACHINES"):
-        return
     for machines in live:
         machines.close()
-        subprocess.run(["rm", "-rf", machines.directory], check=False)

@@ -157,7 +157,6 @@ class Machines:
         self.directory = pathlib.Path(directory)
         self._underlay = prefix + "wire"
         self._machines = {name: Machine(name, address, image, prefix, self.directory / name) for name, address in addresses.items()}
-        self.vms = []
 
     def __getitem__(self, name):
         return self._machines[name]
@@ -183,8 +182,7 @@ class Machines:
         return Capture(self._underlay, BRIDGE, self.directory / "underlay.pcap")
 
     def close(self):
-        for vm in self.vms:
-            net.delete_namespace(vm.ns)
         for machine in self:
             machine.remove()
         net.delete_namespace(self._underlay)
+        shutil.rmtree(self.directory)

@@ -86,9 +86,17 @@ def test_a_disk_is_lost(cluster):
     assert "blue" in cluster.machines[first].run("cat nvo3.backup").stdout
 
 
+def test_groups_and_policy(cluster):
+    cluster.follow("doc/nva.md")
+    hv1 = cluster.machines["hv1"]
+    for words, command in (("239.1.0.1", "group/show"), ("blue to shop", "policy/show")):
+        wait_until(lambda words=words, command=command: words in hv1.run(f"ovs-appctl -t hvagent {command}").stdout,
+                   lambda command=command: f"{command} tells it: " + hv1.run(f"ovs-appctl -t hvagent {command}").stdout)
+    assert reaches(cluster)
+
+
 def test_rotation_and_revocation(cluster):
     page = OPERATIONS + "rotation.md"
-    cluster.machines["nva1"].run("nvo3-nvactl group-add blue 239.1.0.1")
     cluster.follow(page, ["The group key"])
     cluster.follow(page, ["The revocation list"], only=["nva1"])
     wait_until(lambda: not reaches(cluster), "the revoked host is out", timeout=60)
