@@ -27,10 +27,12 @@ EXTRA_DIST += \
 	tests/conftest.py \
 	tests/requirements.md \
 	tests/support/controller.py \
+	tests/support/doctor.py \
 	tests/support/insider.py \
 	tests/support/nva_session.py \
 	tests/support/nve_tool.py \
 	tests/support/pages.py \
+	tests/support/packaged.py \
 	tests/support/scripted_hypervisor.py \
 	tests/support/sa_socket.py \
 	tests/support/wire.py \

@@ -6,12 +6,16 @@ import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
+from doctor import doctor, found
 from lab import net, wait_until
 from lab.pki import Pki
 from lab.process import run
+from lab.programs import Programs
+from packaged import packaged
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 # Of the machine, not of the lab.
@@ -27,22 +31,6 @@ def check(host, *before):
     assert all(LINE.fullmatch(line) for line in lines), lines
     assert done.returncode == any(line.startswith("fail") for line in lines)
     return done.returncode, lines
-
-
-def doctor(place, *options):
-    """Its lines on a host or NVA, by the directories of the lab."""
-    env = {**place.env, "PATH": f"{place.env['PATH']}:{TOP}/utilities"}
-    done = run(place.inside() + [str(TOP / "utilities/nvo3-doctor"), *options], env=env, check=False)
-    assert not done.stderr and done.returncode == any(line.startswith("fail") for line in done.stdout.splitlines()), done
-    return done.stdout.splitlines()
-
-
-def found(lines, grade, thing, words=""):
-    """The line of a grade about a thing; fails if there is none."""
-    for line in lines:
-        if line.startswith(f"{grade}: {thing}") and re.search(words, line):
-            return line
-    raise AssertionError(f"no '{grade}: {thing}... {words}' among {lines}")
 
 
 @pytest.fixture(scope="module")
@@ -312,3 +300,46 @@ def test_nva(labs):
     nva.stop("nvo3-nva")
     found(check(hv1)[1], "fail", "NVA 172.31.0.201:6654", "Connection refused")
     wait_until(lambda: any(line.startswith("fail: NVA 172.31.0.201") for line in doctor(hv1) if "TCP" not in line), lambda: f"the agent misses its NVA: {doctor(hv1)}")
+
+
+# ---- What the NVA of the packages can read: it is not root ----
+
+KEYS = [  # what is done to its files, what is said; "": nothing is wrong with them
+    ("as-documented", "chgrp _nvo3 nva1.key && chmod 640 nva1.key && chown _nvo3 group.key", ""),
+    ("key-of-root", "chown _nvo3 group.key", "private key"),
+    ("key-of-another-group", "chgrp daemon nva1.key && chmod 640 nva1.key && chown _nvo3 group.key", "private key"),
+    ("group-key-of-root", "chown _nvo3 nva1.key", "group key"),
+    ("folder-of-root", "chown _nvo3 nva1.key group.key && chmod 700 .", "certificate"),
+]
+
+
+@pytest.fixture(scope="module")
+def nva_files():
+    """Certificates, and what /etc/default says; where others than root may go, unlike a directory of pytest's."""
+    with tempfile.TemporaryDirectory(prefix="nvo3-test-") as name:
+        directory = pathlib.Path(name)
+        directory.chmod(0o711)
+        pki = Pki(Programs.find(), directory / "ca")
+        pki.init()
+        pki.give("nva1", directory / "keys", "--role", "nva")
+        (directory / "keys/group.key").touch(mode=0o600)
+        (directory / "keys/group.key").write_bytes(bytes(range(32)))
+        (directory / "default").write_text('NVA_OPTS="--nva-private-key=KEYS/nva1.key --nva-certificate=KEYS/nva1.crt --nva-ca-cert=KEYS/ca.crt --group-key=KEYS/group.key"\n'
+                                           .replace("KEYS", str(directory / "keys")))
+        yield directory
+
+
+@pytest.mark.parametrize("script, what", [case[1:] for case in KEYS], ids=[case[0] for case in KEYS])
+def test_keys_that_the_user_of_the_nva_cannot_read(nva_files, tmp_path, script, what):
+    """Looked at before the service has ever started, when there is nothing of it but its file."""
+    programs, keys = Programs.find(), nva_files / "keys"
+    run(["sh", "-ec", f"cd {keys}; chmod 711 .; chown root:root *; chmod 644 *; chmod 600 *.key"])
+    env = {**os.environ, "PATH": f"{programs.path}:{os.environ['PATH']}", "OVS_RUNDIR": "/run/openvswitch"}
+    prefix = packaged(tmp_path, f"cp {nva_files}/default /etc/default/nvo3-nva; (cd {keys} && {script})")
+    lines = run([*prefix, TOP / "utilities/nvo3-doctor"], env=env, check=False).stdout.splitlines()
+    unread = [line for line in lines if "cannot be read" in line]
+    if what:
+        assert f" NVA {what}: {keys}/" in unread[0] and unread[0].endswith("the NVA's user is _nvo3") and (len(unread) == 1 or what == "certificate"), lines
+    else:
+        assert not unread, lines
+        found(lines, "ok", "NVA certificate")

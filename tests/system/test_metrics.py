@@ -11,6 +11,7 @@ import pytest
 
 from lab import wait_until
 from lab.process import run
+from packaged import packaged
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 MONITORING = TOP / "utilities/monitoring"
@@ -100,6 +101,26 @@ def test_daemon_that_is_missed(lab, tmp_path):
         assert now["nvo3_agent_connected"] == 0
     finally:
         hv2.start("hvagent")
+
+
+STORES = [  # what is there of the store's service, what is told
+    ("answers", 'mkdir /run/nvo3-store; ln -s "$STORE" /run/nvo3-store/store.ctl', 1),
+    # As kill -9 leaves it.
+    ("is-dead", "mkdir /run/nvo3-store; touch /run/nvo3-store/store.ctl", 0),
+    ("did-not-start", "mkdir -p /etc/systemd/system/multi-user.target.wants; touch /etc/systemd/system/multi-user.target.wants/nvo3-store.service", 0),
+    ("is-not-of-this-machine", "", None),
+]
+
+
+@pytest.mark.parametrize("script, value", [store[1:] for store in STORES], ids=[store[0] for store in STORES])
+def test_store(lab, tmp_path, script, value):
+    """The packages' service has no pid file that others know: it is found by its control socket, or by being enabled."""
+    nva1 = lab.nvas["nva1"]
+    env = {**nva1.env, "STORE": str(nva1.rundir / f"ovsdb-server.{nva1.pid('ovsdb-server')}.ctl")}
+    text = run([*nva1.inside(), *packaged(tmp_path, script), TOP / "utilities/nvo3-metrics", "-"], env=env).stdout
+    assert values(text).get('nvo3_daemon_up{daemon="nvo3-store"}') == value, text
+    done = promtool("check", "metrics", text=text)
+    assert done.returncode == 0 and not done.stderr.strip(), done.stderr
 
 
 def test_folder_that_is_not_there(tmp_path):
