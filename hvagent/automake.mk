@@ -15,6 +15,7 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/check/finding.h \
 	hvagent/check/host.cc \
 	hvagent/check/mtu.cc \
+	hvagent/check/policy.cc \
 	hvagent/check/reach.cc \
 	hvagent/config.cc \
 	hvagent/config.h \

@@ -28,9 +28,18 @@ Reply reply(const base::Status& status, const Call& call, const char* what)
     return status ? Reply(daemon::done(call.json, what)) : status.error();
 }
 
+void register_policy_commands(PipelineFeed& pipeline)
+{
+    daemon::register_command({"policy/show", "[json]", 0, [&pipeline](const Call& call) -> Reply { return pipeline.show_policy(call.json); }});
+    daemon::register_command({"policy/trace", "VN SRC DST PROTO [PORT] [json]", 5,
+                              [&pipeline](const Call& call) { return pipeline.trace_policy(call.arguments, call.json); }});
+    daemon::register_command(
+        {"policy/reload", "[json]", 0, [&pipeline](const Call& call) { return reply(pipeline.reload_policy(), call, "reloaded"); }});
+}
+
 }  // namespace
 
-void register_commands(Agent& agent)
+void register_commands(Agent& agent, PipelineFeed& pipeline)
 {
     daemon::register_command(show<show_peers>(agent, "peer/show"));
     daemon::register_command(show<show_sas>(agent, "sa/show"));
@@ -41,9 +50,9 @@ void register_commands(Agent& agent)
     daemon::register_command(show<show_groups>(agent, "group/show"));
     daemon::register_command(show<show_tsis>(agent, "tsi/show"));
     daemon::register_command(show<show_hypervisors>(agent, "hypervisor/show"));
-    daemon::register_command({"metrics/show", "", 0, [&agent](const Call&) -> Reply {
+    daemon::register_command({"metrics/show", "", 0, [&agent, &pipeline](const Call&) -> Reply {
                                   auto view = agent.view();
-                                  return view ? Reply(show_metrics(**view, agent.audit().counts())) : view.error();
+                                  return view ? Reply(show_metrics(**view, agent.audit().counts(), !pipeline.policy_error().empty())) : view.error();
                               }});
     daemon::register_command(
         {"audit/show", "[json]", 0, [&agent](const Call& call) -> Reply { return control::show_audit(agent.audit().recent(), call.json); }});
@@ -56,15 +65,7 @@ void register_commands(Agent& agent)
                                   return reply(agent.rekey(call.arguments[0]), call, "rekeying");
                               }});
     daemon::register_command({"reload", "[json]", 0, [&agent](const Call& call) { return reply(agent.reload(), call, "reloaded"); }});
-}
-
-void register_policy_commands(PipelineFeed& pipeline)
-{
-    daemon::register_command({"policy/show", "[json]", 0, [&pipeline](const Call& call) -> Reply { return pipeline.show_policy(call.json); }});
-    daemon::register_command({"policy/trace", "VN SRC DST PROTO [PORT] [json]", 5,
-                              [&pipeline](const Call& call) { return pipeline.trace_policy(call.arguments, call.json); }});
-    daemon::register_command(
-        {"policy/reload", "[json]", 0, [&pipeline](const Call& call) { return reply(pipeline.reload_policy(), call, "reloaded"); }});
+    register_policy_commands(pipeline);
 }
 
 }  // namespace nvo3::agent

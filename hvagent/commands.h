@@ -11,10 +11,8 @@
 
 namespace nvo3::agent {
 
-// 'agent', and 'pipeline', must outlive the unixctl server.
-void register_commands(Agent& agent);
-// policy/show, policy/trace and policy/reload.
-void register_policy_commands(PipelineFeed& pipeline);
+// Both must outlive the unixctl server.
+void register_commands(Agent& agent, PipelineFeed& pipeline);
 
 }  // namespace nvo3::agent
 #endif

@@ -57,10 +57,9 @@ int main(int argc, char* argv[])
     if (!started) {
         daemon::fail(kProgram, started.error().text);
     }
-    agent::register_commands(**started);
     agent::OvsFeed feed(ovs.database, **started);
+    agent::register_commands(**started, feed.pipeline());
     daemon::register_command({"vn/flows", "[json]", 0, [&feed](const daemon::Call& call) -> base::Result<std::string> { return feed.show_flows(call.json); }});
-    agent::register_policy_commands(feed.pipeline());
     auto libvirt = std::make_unique<agent::LibvirtFeed>(**started);
     daemon::register_later({"hook/qemu", "DOMAIN OPERATION SUB-OPERATION EXTRA XML", 5,
                             [&libvirt](const daemon::Call& call, const daemon::Answer& answer) { libvirt->on_hook(call, answer); }});

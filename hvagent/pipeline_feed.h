@@ -42,6 +42,7 @@ public:
     std::string show(bool json) const;
 
     // The policy between networks.
+    const std::string& policy_error() const { return policy_.error(); }
     std::string show_policy(bool json) const;
     base::Result<std::string> trace_policy(const std::vector<std::string>& words, bool json) const;
     // Reads the file again.

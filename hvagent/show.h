@@ -26,7 +26,7 @@ std::string show_tsis(const AgentView&, bool json);
 // hypervisor/show: those of this external NVE.
 std::string show_hypervisors(const AgentView&, bool as_json);
 // For Prometheus; 'events' are those of the audit log.
-std::string show_metrics(const AgentView&, const std::map<control::AuditKind, uint64_t>& events);
+std::string show_metrics(const AgentView&, const std::map<control::AuditKind, uint64_t>& events, bool policy_refused);
 
 }  // namespace nvo3::agent
 #endif

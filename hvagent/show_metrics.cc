@@ -74,13 +74,15 @@ void write_hypervisors(const AgentView& view, base::MetricsText& out)
 
 }  // namespace
 
-std::string show_metrics(const AgentView& view, const std::map<control::AuditKind, uint64_t>& events)
+std::string show_metrics(const AgentView& view, const std::map<control::AuditKind, uint64_t>& events, bool policy_refused)
 {
     base::MetricsText out;
     out.gauge("hvagent_switch_connected", "1 while this agent keys the switch.").sample(view.switch_up ? 1 : 0);
     out.gauge("hvagent_problems", "Problems of configuration and credentials; peer/show has them in words.");
     out.sample(view.problems.size() + view.directory_problems.size() + view.multicast_problems.size() + (view.credentials_problem.empty() ? 0 : 1) +
                (view.listen_problem.empty() ? 0 : 1));
+    out.gauge("hvagent_policy_refused", "1 while the newest policy is wrong, so that the former one is in force, or none; policy/show has it in words.");
+    out.sample(policy_refused ? 1 : 0);
     if (view.own_not_after) {
         out.gauge("hvagent_certificate_not_after_timestamp_seconds", "When this host's certificate ends.");
         out.sample(*view.own_not_after, {{"name", view.own_name}});

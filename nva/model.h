@@ -141,6 +141,7 @@ struct StoreView {
     std::shared_ptr<const Nves> nves;           // those that are revoked too
     std::map<base::Vni, std::shared_ptr<const Vn>> vns;
     std::shared_ptr<const NetworkPolicy> policy;        // the last that was good; null: none was
+    std::string policy_error;                   // why the present one is not; one of 'problems'
     // Who has a session with which NVA, and how often each of those has said that it lives.
     using Sessions = std::map<std::string, std::string>;
     std::shared_ptr<const Sessions> sessions = std::make_shared<const Sessions>();

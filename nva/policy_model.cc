@@ -14,6 +14,7 @@ void PolicyModel::read(raw::Policy row)
     }
     row_ = std::move(row);
     problems_.clear();
+    error_.clear();
     auto policy = policy::parse_policy(row_->text);
     if (!policy) {
         read_.reset();
@@ -35,6 +36,7 @@ void PolicyModel::resolve(const NetworkNames& names)
     is_new_ = false;
     networks_ = std::move(networks);
     problems_.clear();
+    error_.clear();
     auto built = NetworkPolicy::make(*read_, networks_, static_cast<uint64_t>(row_->version));
     if (!built) {
         return bad(built.error().text);
@@ -47,9 +49,10 @@ void PolicyModel::resolve(const NetworkNames& names)
 
 void PolicyModel::bad(const std::string& why)
 {
-    problems_.push_back("version " + std::to_string(row_->version) + " of the policy is not used: " + why + "; " +
-                        (built_ ? "version " + std::to_string(built_->version()) + " goes on" : "NVEs go on with what they have") +
-                        " until nvo3-nvactl policy-set corrects it");
+    error_ = "version " + std::to_string(row_->version) + " of the policy is not used: " + why + "; " +
+             (built_ ? "version " + std::to_string(built_->version()) + " goes on" : "NVEs go on with what they have") +
+             " until nvo3-nvactl policy-set corrects it";
+    problems_.push_back(error_);
 }
 
 }  // namespace nvo3::nva

@@ -26,7 +26,9 @@ public:
 
     // The same object while nothing has changed.  Null: none was good yet.
     const std::shared_ptr<const NetworkPolicy>& policy() const { return built_; }
-    // Sentences: why the text is not used, or which of its statements do nothing.
+    // Why the text is not used, a sentence; empty: it is.
+    const std::string& error() const { return error_; }
+    // Sentences: that one, or which of its statements do nothing.
     const std::vector<std::string>& problems() const { return problems_; }
 
 private:
@@ -37,6 +39,7 @@ private:
     bool is_new_ = false;                       // and not built yet
     PolicyNetworks networks_;                   // as it was built
     std::shared_ptr<const NetworkPolicy> built_;
+    std::string error_;
     std::vector<std::string> problems_;
 };
 

@@ -130,6 +130,7 @@ std::string show_sessions(const ServiceView& view, StoreState state, bool as_jso
                    {"store_fresh", state == StoreState::fresh},
                    {"serving", view.store && !view.stale},
                    {"policy", policy_words(view)},
+                   {"policy_error", view.store && !view.store->policy_error.empty() ? json(view.store->policy_error) : json(nullptr)},
                    {"groups_enabled", view.groups_enabled},
                    {"refused", view.refused},
                    {"problems", view.problems}};

@@ -20,6 +20,8 @@ std::string show_metrics(const ServiceView& view, StoreState state, const std::m
     out.gauge("nvo3_nva_store_fresh", "1 while what the NVA knows is what the store has.").sample(state == StoreState::fresh ? 1 : 0);
     out.gauge("nvo3_nva_serving", "1 while NVEs are served.").sample(view.store && !view.stale ? 1 : 0);
     out.gauge("nvo3_nva_problems", "Problems of credentials, listening and the store; session/show has them in words.").sample(view.problems.size());
+    out.gauge("nvo3_nva_policy_refused", "1 while the policy in the store is wrong, so that the former one is in force; session/show has it in words.");
+    out.sample(view.store && !view.store->policy_error.empty() ? 1 : 0);
     if (view.own_not_after) {
         out.gauge("nvo3_nva_certificate_not_after_timestamp_seconds", "When the NVA's certificate ends.");
         out.sample(*view.own_not_after, {{"name", view.own_name}});

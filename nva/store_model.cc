@@ -325,6 +325,7 @@ std::shared_ptr<const StoreView> StoreModel::view()
     view->problems = settings_problems_;
     view->problems.insert(view->problems.end(), nves_problems_.begin(), nves_problems_.end());
     view->policy = policy_.policy();
+    view->policy_error = policy_.error();
     view->problems.insert(view->problems.end(), policy_.problems().begin(), policy_.problems().end());
     for (const auto& [vni, built] : built_) {
         if (built.vn) {

@@ -32,6 +32,9 @@ void check_host(const Facts&, const std::string& rundir, Findings&);
 // What a kernel interface below a protected bridge must not have.
 void check_uplinks(const Facts&, const Config&, Findings&);
 
+// The policy between networks, if it is of a file.
+void check_policy(const Config&, Findings&);
+
 // Clock, certificate, key, CA, revocation list, pre-shared keys.  What a peer or server is then met with:
 struct Identity {
     control::ContextPtr certificates;                       // null: none, or they cannot be used

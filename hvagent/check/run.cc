@@ -55,6 +55,7 @@ int run_checks(const std::string& database)
     } else if (facts.reached) {
         const auto config = make_config(read_database().raw, nullptr);
         check_configuration(*config, found);
+        check_policy(*config, found);
         const Identity identity = check_credentials(*config, base::system_clock(), found);
         reach_all(targets_of(*config, identity), found);
         check_mtu(facts, *config, underlays_of(*config), found);

@@ -295,6 +295,12 @@ def test_nva(labs):
     assert nva.ctl("graph", *said).count('color=forestgreen, label="1 keyed"') == 2, nva.ctl("graph", *said)
     lab.hosts["hv2"].stop("hvagent")
     wait_until(lambda: "no session" in nva.ctl("graph"), lambda: f"the graph shows that hv2 is gone: {nva.ctl('graph')}")
+    (lab.directory / "policy").write_text("gateway vn5001 10.50.0.254/24\n")
+    nva.ctl("policy-set", lab.directory / "policy")
+    # As another tool might write it.
+    nva.ctl("set", "Policy", ".", 'text="gateway vn5001"', "version=9")
+    wait_until(lambda: any(line.startswith("fail: policy: version 9 of the policy is not used: line 1") for line in doctor(nva)), lambda: f"the policy is told: {doctor(nva)}")
+    assert not [line for line in doctor(nva) if line.startswith("fail: NVA")]
     nva.stop("ovsdb-server")
     wait_until(lambda: any(re.match(r"fail: NVA: store.* - ", line) for line in doctor(nva)), lambda: f"the store is missed: {doctor(nva)}")
     nva.stop("nvo3-nva")

@@ -172,6 +172,9 @@ SERIES = [  # series, values each minute, alerts that they raise within 15 minut
     ('hvagent_certificate_not_after_timestamp_seconds{name="hv1"}', "9000000x20", set()),
     ('nvo3_nva_trust_end_timestamp_seconds{what="CRL"}', "1209000x20", {"Nvo3TrustEndsSoon"}),
     ('hvagent_trust_end_timestamp_seconds{what="CA"}', "9000000x20", set()),
+    ("hvagent_policy_refused", "0 1x20", {"Nvo3PolicyRefused"}),
+    ("nvo3_nva_policy_refused", "1x20", {"Nvo3PolicyRefused"}),
+    ("hvagent_policy_refused", "0x20", set()),
     ("hvagent_nva_connected", "0x20", {"Nvo3NvaUnreachable"}),
     ("nvo3_nva_store_fresh", "0x20", {"Nvo3StoreLost"}),
 ]

@@ -310,6 +310,7 @@ def test_a_bad_policy_never_replaces_a_good_one(store, nva):
         wait_until(lambda: "version 9 of the policy is not used: line 1" in store.appctl("nva1", "session/show"), "the NVA says what is wrong")
         shown = store.show("nva1", "session/show")
         assert shown["policy"] == "version 1: 2 gateways, 1 rules" and shown["sessions"][0]["policy_told"]
+        assert shown["policy_error"] in shown["problems"] and "\nnvo3_nva_policy_refused 1\n" in store.appctl("nva1", "metrics/show")
         assert "policy: version 9 is bad: line 1" in store.ctl("status")
         with connect(store, nva, "hv1") as hv1:     # the good one goes on
             assert hv1.directory.policies == [OF_RED]
@@ -323,6 +324,7 @@ def test_a_bad_policy_never_replaces_a_good_one(store, nva):
         hv2.until(lambda: len(hv2.directory.policies) > 1, timeout=5)
         assert hv2.directory.policies == [told, "gateway 5002 10.2.0.254/24\n"] and hv2.directory.policy_version == 10
         wait_until(lambda: store.show("nva1", "session/show")["problems"] == [], "nothing is wrong any more")
+        assert store.show("nva1", "session/show")["policy_error"] is None and "\nnvo3_nva_policy_refused 0\n" in store.appctl("nva1", "metrics/show")
 
 
 @pytest.mark.requirement(24)

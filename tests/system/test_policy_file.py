@@ -6,6 +6,7 @@ Network 5001 has vm1 at the NVE, vm2 on hv1, vm3 on hv2; 5002 has vm4 to vm6 in 
 
 import pytest
 
+from doctor import doctor, found
 from lab import LabError, net, wait_until
 
 
@@ -68,12 +69,19 @@ def test_a_bad_policy_never_replaces_a_good_one(world, text, why):
             world.reload()
         assert why in world.state()["error"] and str(world.file) in world.state()["error"]
         assert "former policy stays in force" in world.nve.appctl("policy/show", target="hvagent")
+        # What an operator looks at first; the file as it is now, and what the agent has made of it.
+        lines = doctor(world.nve)
+        found(lines, "fail", f"policy of file {world.file}: ", why)
+        found(lines, "fail", f"policy: file {world.file}", f"{why}.*; the former policy stays in force - correct it, then ovs-appctl -t hvagent policy/reload")
+        assert "\nhvagent_policy_refused 1\n" in world.nve.appctl("metrics/show", target="hvagent")
         assert world.vms[0].ping(world.vms[3])
         assert str(world.file) in (world.nve.logdir / "hvagent.log").read_text()
     finally:
         world.write(GATEWAYS + ALLOW)
         world.reload()
     assert world.state()["error"] is None
+    assert "\nhvagent_policy_refused 0\n" in world.nve.appctl("metrics/show", target="hvagent")
+    found(doctor(world.nve), "ok", f"policy of file {world.file}", "2 gateways, 1 rules")
 
 
 def test_read_again_when_told(world):

@@ -4,6 +4,12 @@
 #include "hvagent/check/check.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "base/unique_fd.h"
 
 namespace nvo3::agent {
 namespace {
@@ -54,6 +60,30 @@ TEST(Check, NothingToReachIsNoFinding)
     check_mtu({}, Config{}, {}, found);
     reach_all({}, found);
     EXPECT_TRUE(found.empty());
+}
+
+TEST(Check, PolicyOfAFile)
+{
+    char name[] = "/tmp/nvo3-policy-XXXXXX";
+    const base::UniqueFd fd(::mkstemp(name));
+    Config config;
+    auto finding_of = [&](const std::string& text) {
+        std::ofstream(name) << text;
+        Findings found;
+        check_policy(config, found);
+        return found.size() == 1 ? to_line(found[0]) : std::to_string(found.size()) + " findings";
+    };
+    EXPECT_EQ(finding_of("what?"), "0 findings") << "no file is configured";
+    config.policy_file = name;
+    const std::string thing = "policy of file " + config.policy_file + ": ";
+    EXPECT_EQ(finding_of("gateway 5001 10.1.0.254/24\n"), "ok: " + thing + "1 gateways, 0 rules");
+    EXPECT_TRUE(finding_of("gateway 5001 10.1.0.254/24\nwhat?\n").starts_with("fail: " + thing + "line 2"));
+    ::unlink(name);
+    Findings found;
+    check_policy(config, found);
+    ASSERT_EQ(found.size(), 1u);
+    EXPECT_EQ(found[0].grade, Grade::fail);
+    EXPECT_NE(found[0].what.find("No such file"), found[0].what.npos) << found[0].what;
 }
 
 TEST(Check, WhomToReach)

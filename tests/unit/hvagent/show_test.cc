@@ -185,7 +185,7 @@ TEST(Show, Metrics)
     view.trust_ends.crl = std::chrono::system_clock::from_time_t(1900000000);
     view.peers[0].rekeys = 7;
     view.credentials_problem = "the certificate expired";
-    std::string text = show_metrics(view, {{control::AuditKind::authenticated, 5}, {control::AuditKind::refused, 0}});
+    std::string text = show_metrics(view, {{control::AuditKind::authenticated, 5}, {control::AuditKind::refused, 0}}, false);
     EXPECT_TRUE(has_line(text, "hvagent_switch_connected 1")) << text;
     EXPECT_TRUE(has_line(text, "hvagent_problems 2")) << text;
     EXPECT_TRUE(has_line(text, "hvagent_certificate_not_after_timestamp_seconds{name=\"hv1\"} 2000000000")) << text;
@@ -197,8 +197,11 @@ TEST(Show, Metrics)
     EXPECT_TRUE(has_line(text, "hvagent_rekeys_total{peer=\"hv2\",address=\"192.0.2.2\"} 7")) << text;
     EXPECT_TRUE(has_line(text, "hvagent_control_throttled_total{peer=\"hv2\",address=\"192.0.2.2\",direction=\"in\"} 1")) << text;
     EXPECT_EQ(text.find("hvagent_nva_connected"), text.npos) << "there is no NVA to be connected to";
+    EXPECT_TRUE(has_line(text, "hvagent_policy_refused 0")) << text;
     view.own_not_after.reset();
-    EXPECT_EQ(show_metrics(view, {}).find("not_after"), std::string::npos);
+    text = show_metrics(view, {}, true);
+    EXPECT_EQ(text.find("not_after"), std::string::npos);
+    EXPECT_TRUE(has_line(text, "hvagent_policy_refused 1")) << text;
 }
 
 }  // namespace

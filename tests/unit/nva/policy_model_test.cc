@@ -68,9 +68,11 @@ TEST_F(PolicyModelTest, ABadOneTakesThePlaceOfNoGoodOne)
         ASSERT_EQ(view->problems.size(), 1u) << bad;
         EXPECT_NE(view->problems[0].find("version 8 of the policy is not used: line "), std::string::npos) << view->problems[0];
         EXPECT_NE(view->problems[0].find("version 7 goes on"), std::string::npos) << view->problems[0];
+        EXPECT_EQ(view->policy_error, view->problems[0]);
     }
     set("", 9);
     EXPECT_TRUE(view->problems.empty());
+    EXPECT_TRUE(view->policy_error.empty());
     EXPECT_EQ(view->policy->summary(), "version 9: 0 gateways, 0 rules");
 }
 
@@ -102,6 +104,7 @@ TEST_F(PolicyModelTest, NetworksThatAreNotThereHaveNoPart)
     apply();
     ASSERT_EQ(view->problems.size(), 1u);
     EXPECT_NE(view->problems[0].find("green (line 3)"), std::string::npos) << view->problems[0];
+    EXPECT_TRUE(view->policy_error.empty()) << "the rest of it is in force";
     EXPECT_EQ(view->policy->summary(), "version 7: 2 gateways, 1 rules");
     raw.vns.push_back({"green", 9, "geneve", "aes128gcm"});
     apply();
