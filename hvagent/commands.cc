@@ -56,8 +56,6 @@ void register_commands(Agent& agent, PipelineFeed& pipeline)
                               }});
     daemon::register_command(
         {"audit/show", "[json]", 0, [&agent](const Call& call) -> Reply { return control::show_audit(agent.audit().recent(), call.json); }});
-    daemon::register_command(
-        {"audit/reopen", "[json]", 0, [&agent](const Call& call) { return reply(agent.audit().reopen(), call, "reopened"); }});
     daemon::register_command({"peer/rekey", "NAME [json]", 1, [&agent](const Call& call) -> Reply {
                                   if (call.arguments.size() != 1) {
                                       return base::Error{EINVAL, "name one peer; see peer/show"};

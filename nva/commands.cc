@@ -49,8 +49,6 @@ void register_commands(Nva& nva)
                               })});
     daemon::register_command(
         {"audit/show", "[json]", 0, [&nva](const Call& call) -> Reply { return control::show_audit(nva.audit().recent(), call.json); }});
-    daemon::register_command(
-        {"audit/reopen", "[json]", 0, [&nva](const Call& call) { return reply(nva.audit().reopen(), call, "reopened"); }});
     daemon::register_command({"reload", "[json]", 0, [&nva](const Call& call) { return reply(nva.reload(), call, "reloaded"); }});
 }
 

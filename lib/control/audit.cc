@@ -102,41 +102,34 @@ base::Result<std::unique_ptr<AuditLog>>
 AuditLog::open(const std::string& path, const base::Clock& clock)
 {
     std::unique_ptr<AuditLog> log(new AuditLog(path, clock));
-    if (base::Status status = log->reopen(); !status.ok()) {
-        return status.error();
+    if (!path.empty()) {
+        auto fd = open_file(path);
+        if (!fd.ok()) {
+            return fd.error();
+        }
+        log->fd_ = std::move(*fd);
     }
     return log;
 }
 
-base::Status
-AuditLog::reopen()
-{
-    if (path_.empty()) {
-        return {};
-    }
-    auto fd = open_file(path_);
-    if (!fd.ok()) {
-        return fd.error();
-    }
-    const std::lock_guard lock(mutex_);
-    fd_ = std::move(*fd);
-    write_failed_ = false;
-    return {};
-}
-
 // Under mutex_.  logrotate(8) of Open vSwitch renames every log in its directory, and
-// tells the log alone.
-void
+// tells the log alone.  On failure the old file stays in use.
+base::Status
 AuditLog::follow_rotation()
 {
     struct stat named{}, ours{};
     if (!fd_ || fstat(fd_.get(), &ours) != 0 ||
         (::stat(path_.c_str(), &named) == 0 && named.st_ino == ours.st_ino && named.st_dev == ours.st_dev)) {
-        return;
+        rotation_failed_ = false;
+        return {};
     }
-    if (auto fd = open_file(path_); fd.ok()) {
-        fd_ = std::move(*fd);
+    auto fd = open_file(path_);
+    if (!fd.ok()) {
+        return std::exchange(rotation_failed_, true) ? base::Status{} : fd.error();
     }
+    fd_ = std::move(*fd);
+    rotation_failed_ = false;
+    return {};
 }
 
 void
@@ -165,6 +158,7 @@ AuditLog::write(const AuditEvent& event)
     }
 
     int error = 0;
+    base::Status rotation;
     {
         const std::lock_guard lock(mutex_);
         counts_[event.kind]++;
@@ -192,7 +186,7 @@ AuditLog::write(const AuditEvent& event)
         }
         ring_.push_back(line);
         line += '\n';
-        follow_rotation();
+        rotation = follow_rotation();
         // One write: lines of several writers do not mix (O_APPEND).
         if (fd_ && ::write(fd_.get(), line.data(), line.size()) !=
                        static_cast<ssize_t>(line.size())) {
@@ -201,6 +195,9 @@ AuditLog::write(const AuditEvent& event)
         } else {
             write_failed_ = false;
         }
+    }
+    if (!rotation) {
+        base::log(base::LogLevel::error, kModule, "the former file goes on: " + rotation.error().text);
     }
     if (error != 0) {
         base::log(base::LogLevel::error, kModule,

@@ -66,14 +66,12 @@ public:
                                                         const base::Clock& clock);
 
     // Never fails: if the file cannot be written the ring has the event, and
-    // the program's log says once that the file is gone.  More than 20 of one
+    // the program's log says once that the file is gone.  A file that was renamed or
+    // removed is made anew, so that a rotation needs no word to us.  More than 20 of one
     // kind and address a second are counted instead; the count is in "suppressed"
     // of the next line of both.  So one who floods hides nothing of others.  Not
     // more than 100 of one kind are written either ("suppressed_of_all").
     void write(const AuditEvent& event);
-
-    // After a rotation, of which write() takes notice by itself, too.  On failure the old file stays in use.
-    base::Status reopen();
 
     // How often each kind was written, suppressed ones too; since the start.
     std::map<AuditKind, uint64_t> counts() const;
@@ -83,7 +81,7 @@ public:
 
 private:
     AuditLog(std::string path, const base::Clock& clock);
-    void follow_rotation();
+    base::Status follow_rotation();
 
     struct Flood {
         AddressLimiter each;
@@ -96,7 +94,7 @@ private:
     mutable std::mutex mutex_;
     // Under mutex_.
     base::UniqueFd fd_;
-    bool write_failed_ = false;
+    bool write_failed_ = false, rotation_failed_ = false;
     std::deque<std::string> ring_;
     std::map<AuditKind, Flood> floods_;
     std::map<AuditKind, uint64_t> counts_;

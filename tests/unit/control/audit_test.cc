@@ -12,6 +12,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/log.h"
 #include "fake_clock.h"
 #include "test_pki.h"
 
@@ -78,22 +79,16 @@ TEST_F(AuditTest, HostileTextStaysInItsLine)
     EXPECT_LT(line.size(), 2000u);
 }
 
-TEST_F(AuditTest, AppendsAndReopens)
+TEST_F(AuditTest, Appends)
 {
     std::ofstream(path_) << "before\n";
     auto log = AuditLog::open(path_, clock_);
     (*log)->write({.kind = AuditKind::started});
     EXPECT_EQ(lines().size(), 2u);
-    ASSERT_EQ(rename(path_.c_str(), dir_.file("rotated").c_str()), 0);
-    (*log)->write({.kind = AuditKind::alarm});
-    ASSERT_TRUE((*log)->reopen().ok());
-    (*log)->write({.kind = AuditKind::stopped});
-    ASSERT_EQ(lines().size(), 2u);
-    EXPECT_EQ(Json::parse(lines()[1])["event"], "stopped");
-    EXPECT_EQ((*log)->recent().size(), 3u);
+    EXPECT_EQ((*log)->recent().size(), 1u);
 }
 
-// As logrotate does with all of a directory: nobody says reopen.
+// As logrotate does with all of a directory: nobody says so.
 TEST_F(AuditTest, RotationIsNoticed)
 {
     auto log = AuditLog::open(path_, clock_);
@@ -104,12 +99,28 @@ TEST_F(AuditTest, RotationIsNoticed)
     (*log)->write({.kind = AuditKind::stopped});
     ASSERT_EQ(lines().size(), 1u);
     EXPECT_EQ(Json::parse(lines()[0])["event"], "stopped");
-    // Another file cannot be had: the former one goes on.
-    ASSERT_EQ(std::remove(path_.c_str()), 0);
-    ASSERT_EQ(symlink("elsewhere", path_.c_str()), 0);
+    // Without "create" of logrotate.
+    ASSERT_EQ(std::rename(path_.c_str(), (path_ + ".1").c_str()), 0);
     (*log)->write({.kind = AuditKind::alarm});
-    EXPECT_EQ((*log)->recent().size(), 3u);
+    ASSERT_EQ(lines().size(), 1u);
+    EXPECT_EQ(Json::parse(lines()[0])["event"], "alarm");
+    // Another file cannot be had: the former one goes on, which is said once.
+    std::vector<std::string> said;
+    base::set_log_sink([&said](base::LogLevel, const char*, std::string_view text) { said.emplace_back(text); });
+    ASSERT_EQ(std::rename(path_.c_str(), (path_ + ".1").c_str()), 0);
+    ASSERT_EQ(symlink("elsewhere", path_.c_str()), 0);
+    for (int i = 0; i < 3; i++) {
+        (*log)->write({.kind = AuditKind::alarm});
+    }
+    EXPECT_EQ((*log)->recent().size(), 6u);
     EXPECT_FALSE(std::filesystem::exists(std::filesystem::path(path_).replace_filename("elsewhere")));
+    ASSERT_EQ(said.size(), 1u);
+    EXPECT_NE(said[0].find("the former file goes on: cannot open audit log " + path_), std::string::npos) << said[0];
+    ASSERT_EQ(std::remove(path_.c_str()), 0);
+    (*log)->write({.kind = AuditKind::stopped});
+    ASSERT_EQ(lines().size(), 1u);
+    EXPECT_EQ(said.size(), 1u);
+    base::set_log_sink(nullptr);
 }
 
 TEST_F(AuditTest, FloodIsCounted)
