@@ -5,14 +5,19 @@ Two halves: networks that a host does not serve, for everybody (one host, the te
 controllers (tests/support/pipeline_tool makes the flows). test_guard_overlay.py has both with the real agent.
 """
 
+import pathlib
 import re
 
 import pytest
 
 import controller
 from lab import run, wait_until
+from packaged import packaged
 from sa_socket import SaSocket
 from test_pipeline import Tool, own_flows, plug, world
+
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
 
 
 class Bench:
@@ -532,6 +537,29 @@ def test_a_controller_that_is_there_before_the_agent(absent):
     early(absent)
     absent.tool.start(world(blue=(5001,)))
     assert own_flows(host) == own and absent.foreign() == []
+
+
+@pytest.mark.requirement(24)
+def test_the_mark_goes_when_the_package_is_purged(absent, tmp_path):
+    """Not when it is removed or upgraded: whoever comes back must not find a controller there first."""
+    if not (TOP / "debian").exists():
+        pytest.skip("the distribution has no debian/")
+    host = absent.host
+
+    def postrm(word):
+        # Logs of this machine are none of its business.
+        run([*host.inside(), *packaged(tmp_path / word, "mount -t tmpfs tmpfs /var/log"), "sh", "-e", TOP / "debian/hvagent.postrm", word], env=host.env)
+    for word in ("upgrade", "remove"):
+        postrm(word)
+        assert host.vsctl("get", "Bridge", "br-int", "other_config:nvo3-pipeline").strip('"') == "true"
+        early(absent)
+    before = host.vsctl("get", "Bridge", "br-int", "other_config")
+    postrm("purge")
+    assert "nvo3-pipeline" in before and "nvo3-guard" in host.vsctl("get", "Bridge", "br-int", "other_config")
+    assert "nvo3-pipeline" not in host.vsctl("get", "Bridge", "br-int", "other_config")
+    wait_until(lambda: absent.as_controller("add-flow", "table=0,priority=65535,actions=normal") == "", "it is the controller's bridge", 5)
+    absent.clear()
+    postrm("purge")     # nothing to do
 
 
 @pytest.mark.requirement(24)
