@@ -114,6 +114,8 @@ hvagent_libhvagentovs_a_SOURCES = \
 	hvagent/openflow_packets.h \
 	hvagent/openflow_ports.c \
 	hvagent/openflow_ports.h \
+	hvagent/openflow_zones.c \
+	hvagent/openflow_zones.h \
 	hvagent/ovsdb_adapter.c \
 	hvagent/ovsdb_adapter.h
 hvagent_libhvagentovs_a_CPPFLAGS = -I$(top_srcdir) $(OVS_CPPFLAGS)

@@ -15,6 +15,7 @@
 #include "hvagent/openflow_flows.h"
 #include "hvagent/openflow_packets.h"
 #include "hvagent/openflow_ports.h"
+#include "hvagent/openflow_zones.h"
 #include "flow.h"
 #include "openvswitch/ofp-bundle.h"
 #include "openvswitch/ofp-connection.h"
@@ -73,6 +74,7 @@ struct openflow_adapter {
     long long int retry_at, check_at;
     bool counting;              /* 'asked' is of a count. */
     struct of_packets packets;
+    struct of_zones zones;
 
     struct of_flow **texts;     /* 'desired' by text, sorted. */
     size_t n_texts;
@@ -127,6 +129,7 @@ openflow_adapter_close(struct openflow_adapter *a)
         of_flows_clear(&a->installed);
         hmap_destroy(&a->installed);
         openflow_ports_destroy(a->ports);
+        of_zones_destroy(&a->zones);
         fdb_flush_destroy(a->flush);
         rconn_destroy(a->rconn);
         free(a->bridge);
@@ -196,6 +199,13 @@ openflow_adapter_set_no_flood(struct openflow_adapter *a,
                               const uint32_t ports[], size_t n)
 {
     openflow_ports_set(a->ports, ports, n);
+}
+
+void
+openflow_adapter_flush_zones(struct openflow_adapter *a,
+                             const uint16_t zones[], size_t n)
+{
+    of_zones_add(&a->zones, zones, n);
 }
 
 void
@@ -290,6 +300,7 @@ on_connected(struct openflow_adapter *a)
         a->texts[i]->refused = false;
     }
     a->packets.n = 0;
+    of_zones_connected(&a->zones);
     openflow_ports_refresh(a->ports);
     begin_dump(a);
 }
@@ -516,6 +527,7 @@ on_error(struct openflow_adapter *a, const struct ofp_header *oh)
         a->bundle_error = error;
     } else {
         of_packets_error(&a->packets, oh);
+        of_zones_reply(&a->zones, oh);
         VLOG_WARN_RL(&rl, "%s: %s", a->bridge, ofperr_to_string(error));
         if (a->state == DUMPING && oh->xid == a->asked) {
             a->retry_at = time_msec() + RETRY_INTERVAL_MS;
@@ -551,6 +563,9 @@ on_message(struct openflow_adapter *a, const struct ofp_header *oh)
             on_committed(a, 0);
         }
         break;
+    case OFPTYPE_BARRIER_REPLY:
+        of_zones_reply(&a->zones, oh);
+        break;
     case OFPTYPE_FLOW_REMOVED:
         on_removed(a, oh);
         break;
@@ -576,6 +591,8 @@ act(struct openflow_adapter *a)
         if (a->n_changes) {
             send_changes(a);
         }
+    } else if (of_zones_due(&a->zones)) {
+        of_zones_send(&a->zones, a->rconn);
     } else if (a->classified && !a->flush) {
         a->classified = false;
         a->flush = fdb_flush_start(a->bridge);
@@ -631,7 +648,7 @@ openflow_adapter_wait(struct openflow_adapter *a)
     rconn_recv_wait(a->rconn);
     if (a->state == IDLE) {
         bool work = (a->stale || (a->dirty && a->given)
-                     || (a->classified && !a->flush));
+                     || of_zones_due(&a->zones) || (a->classified && !a->flush));
         poll_timer_wait_until(work ? a->retry_at : a->check_at);
     }
     if (a->flush) {
@@ -653,6 +670,6 @@ openflow_adapter_is_settled(const struct openflow_adapter *a)
         return true;
     }
     return (a->state == IDLE && !a->dirty && !a->stale
-            && !a->classified && !a->flush
+            && !a->classified && !a->flush && !a->zones.n
             && openflow_ports_is_settled(a->ports));
 }

@@ -37,6 +37,10 @@ void openflow_adapter_set(struct openflow_adapter *,
  * action floods. */
 void openflow_adapter_set_no_flood(struct openflow_adapter *,
                                    const uint32_t ports[], size_t n);
+/* Ends the connections of these conntrack zones, once the switch has the flows
+ * that are wanted. */
+void openflow_adapter_flush_zones(struct openflow_adapter *,
+                                  const uint16_t zones[], size_t n);
 /* Wants nothing of ours on the bridge. */
 void openflow_adapter_leave(struct openflow_adapter *);
 

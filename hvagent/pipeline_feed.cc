@@ -155,6 +155,20 @@ base::Status PipelineFeed::reload_policy()
     return policy_.error().empty() ? base::Status{} : base::Error{EINVAL, policy_.error()};
 }
 
+// Connections of a network end when another gets its zone.
+void PipelineFeed::flush_zones()
+{
+    std::vector<uint16_t> zones;
+    for (const auto& [vni, gateway] : pipeline_.gateways.all()) {
+        auto [owner, fresh] = zone_owners_.try_emplace(gateway.zone, vni);
+        if (!fresh && owner->second != vni) {
+            owner->second = vni;
+            zones.push_back(gateway.zone);
+        }
+    }
+    openflow_adapter_flush_zones(adapter_, zones.data(), zones.size());
+}
+
 // Asks the switch now and then, and says what is to be logged.
 void PipelineFeed::count_packets()
 {
@@ -259,7 +273,11 @@ void PipelineFeed::update()
     for (const std::string& flow : pipeline_.flows) {
         texts.push_back(flow.c_str());
     }
-    openflow_adapter_set(adapter_, texts.data(), texts.size(), !input_.networks->directory->complete || input_.networks->keeps_flows);
+    const bool keep = !input_.networks->directory->complete || input_.networks->keeps_flows;
+    openflow_adapter_set(adapter_, texts.data(), texts.size(), keep);
+    if (!keep) {
+        flush_zones();
+    }
     openflow_adapter_set_no_flood(adapter_, pipeline_.closed_to_flood.data(), pipeline_.closed_to_flood.size());
     for (const Problem& problem : pipeline_.problems) {
         if (std::ranges::find(logged_, problem) == logged_.end()) {

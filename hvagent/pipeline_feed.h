@@ -50,6 +50,7 @@ public:
 
 private:
     void update_policy();
+    void flush_zones();
     void count_packets();
     std::string why_no_policy() const;
     PolicyState policy_state() const;
@@ -72,6 +73,7 @@ private:
     std::shared_ptr<const control::PolicyText> policy_told_;    // looked at last
     std::string policy_file_;                           // read last
     uint64_t policy_reads_ = 0;
+    std::map<uint16_t, base::Vni> zone_owners_;         // of each conntrack zone, the network that had it last
     PolicyCounters counters_;
     long long next_count_ = 0, counted_ = 0;            // ms; counted_ 0: never
     unsigned int count_seqno_ = 0;

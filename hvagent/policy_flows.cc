@@ -38,6 +38,8 @@ constexpr std::array<const char*, kEnd> kRefusals{
 };
 
 constexpr const char* kTrack = "ct(table=67,zone=NXM_NX_REG5[0..15])";
+// What a connection is known by in later packets: other networks may have had its zone.
+constexpr const char* kCommit = "ct(commit,zone=NXM_NX_REG5[0..15],exec(move:NXM_NX_REG4[]->NXM_NX_CT_LABEL[32..63],move:NXM_NX_REG0[]->NXM_NX_CT_LABEL[0..31])),";
 constexpr const char* kUnicast = ",dl_dst=00:00:00:00:00:00/01:00:00:00:00:00";
 
 std::string number(uint64_t value)
@@ -58,6 +60,14 @@ std::string of(const GatewayVn& vn)
 std::string between(const GatewayVn& from, const GatewayVn& to)
 {
     return ",reg4=" + number(from.vni.value) + of(to);
+}
+
+// What kCommit has written for a connection from one to the other.
+std::string label(const GatewayVn& from, const GatewayVn& to)
+{
+    char text[40];
+    std::snprintf(text, sizeof text, ",ct_label=0x%x%08x", from.vni.value, to.vni.value);
+    return text;
 }
 
 const char* family(bool v4)
@@ -307,7 +317,7 @@ void PolicyWriter::frame()
     add("table=65,priority=0", refuse(kNoRoute));
     for (bool v4 : {true, false}) {
         add("table=66,priority=0" + std::string(family(v4)), kTrack);
-        add("table=70,priority=100,ct_state=+new+trk" + std::string(family(v4)), "ct(commit,zone=NXM_NX_REG5[0..15]),goto_table:71");
+        add("table=70,priority=100,ct_state=+new+trk" + std::string(family(v4)), std::string(kCommit) + "goto_table:71");
     }
     add("table=67,priority=200,ct_state=+inv+trk", refuse(kInvalid));
     add("table=67,priority=0", refuse(kOtherConnection));
@@ -439,11 +449,12 @@ void PolicyWriter::pair(const GatewayVn& from, const GatewayVn& to)
     const std::vector<const Rule*> rules = map_.rules(from, to);
     stateless(from, to, rules);
     // Table 67: the connection that a packet belongs to, or an ICMP error tells of, is one of
-    // these two networks: the zone has those of others as well.
+    // these two networks: the zone has those of others as well, and may have been another's.
     each_pair(from, to, [&](const Prefix& source, const Prefix& target) {
         const std::string tuple = family(source.is_v4()) + ct_source(source) + ct_destination(target);
-        add("table=67,priority=100" + between(from, to) + ",ct_state=-inv-rpl+trk" + tuple, "goto_table:68");
-        add("table=67,priority=100" + between(to, from) + ",ct_state=-inv+rpl+trk" + tuple, "goto_table:68");
+        add("table=67,priority=100" + between(from, to) + ",ct_state=+new-inv-rpl+trk" + tuple, "goto_table:68");
+        add("table=67,priority=100" + between(from, to) + ",ct_state=-new-inv-rpl+trk" + tuple + label(from, to), "goto_table:68");
+        add("table=67,priority=100" + between(to, from) + ",ct_state=-new-inv+rpl+trk" + tuple + label(from, to), "goto_table:68");
     });
     stateful(from, to, rules);
 }

@@ -58,6 +58,7 @@ EXTRA_DIST += \
 	tests/system/test_pipeline.py \
 	tests/system/test_policy.py \
 	tests/system/test_policy_file.py \
+	tests/system/test_policy_zones.py \
 	tests/system/test_rekey.py \
 	tests/system/test_sandbox.py \
 	tests/system/test_split_hypervisor.py \

@@ -93,6 +93,7 @@ struct Packet {
     std::map<std::string, uint64_t> numbers;        // registers, proto, port
     base::IpAddress source, destination;            // of the connection's first
     bool reply = false;
+    uint64_t label = 0;                             // of a connection that conntrack knows; 0: it is its first packet
 };
 
 bool in(const base::IpAddress& address, const std::string& text)
@@ -113,7 +114,10 @@ bool takes(const std::string& match, const Packet& packet)
         if (key == "ip" || key == "ipv6") {
             yes = packet.source.is_v4() == (key == "ip");
         } else if (key == "ct_state") {
-            yes = value == (packet.reply ? "-inv+rpl+trk" : "-inv-rpl+trk");
+            const std::string direction = packet.reply ? "-inv+rpl+trk" : "-inv-rpl+trk";
+            yes = value == direction || value == (packet.label ? "-new" : "+new") + direction;
+        } else if (key == "ct_label") {
+            yes = packet.label == std::stoull(value, nullptr, 16);
         } else if (key == "ct_nw_src" || key == "ct_ipv6_src" || key == "nw_src" || key == "ipv6_src") {
             yes = in(packet.source, value);
         } else if (key == "ct_nw_dst" || key == "ct_ipv6_dst" || key == "nw_dst" || key == "ipv6_dst") {
@@ -275,6 +279,16 @@ TEST(PolicyFlows, ZonesDiffer)
     EXPECT_EQ(made.gateways.find("green")->zone, 1);
 }
 
+TEST(PolicyFlows, AConnectionBearsItsNetworks)
+{
+    World world;
+    const Pipeline made = world.make(std::string(kGateways) + "10 allow from blue to red\n");
+    EXPECT_EQ(actions(made, "table=70,priority=100,ct_state=+new+trk,ip"),
+              "ct(commit,zone=NXM_NX_REG5[0..15],exec(move:NXM_NX_REG4[]->NXM_NX_CT_LABEL[32..63],move:NXM_NX_REG0[]->NXM_NX_CT_LABEL[0..31])),goto_table:71");
+    EXPECT_EQ(actions(made, "table=67,priority=100,reg4=5002,reg0=5001,ct_state=-new-inv+rpl+trk,ip,ct_nw_src=10.1.0.0/24,ct_nw_dst=10.2.0.0/24,ct_label=0x13890000138a"),
+              "goto_table:68");
+}
+
 TEST(PolicyFlows, PeopleSeeNames)
 {
     World world;
@@ -378,11 +392,20 @@ TEST(PolicyFlows, DecideAsThePolicySays)
                 EXPECT_EQ(connections.lookup(packet), "goto_table:68") << said;
                 decided = rules.lookup(packet);
                 EXPECT_FALSE(verdict.rule && verdict.rule->stateless) << said;
-                Packet answer = packet;
+                Packet second = packet;
+                second.label = vnis.at(from) << 32 | vnis.at(to);
+                Packet answer = second;
                 answer.reply = true;
                 std::swap(answer.numbers["reg0"], answer.numbers["reg4"]);
-                EXPECT_EQ(connections.lookup(answer), "goto_table:68") << said;
-                EXPECT_EQ(rules.lookup(answer), decided) << said;
+                for (Packet later : {second, answer}) {
+                    EXPECT_EQ(connections.lookup(later), "goto_table:68") << said;
+                    EXPECT_EQ(rules.lookup(later), decided) << said;
+                    // Of networks that had the zone before, or of nobody that we know.
+                    for (uint64_t other_label : {second.label ^ 0x10000, second.label ^ 0x1000000000000, uint64_t{1}}) {
+                        later.label = other_label;
+                        EXPECT_EQ(connections.lookup(later), "set_field:7->reg7,goto_table:72") << said;
+                    }
+                }
             } else {
                 ASSERT_TRUE(verdict.rule && verdict.rule->stateless) << said;
                 stateless++;
