@@ -108,6 +108,8 @@ hvagent_libhvagentovs_a_SOURCES = \
 	hvagent/openflow_adapter.h \
 	hvagent/openflow_fdb.c \
 	hvagent/openflow_fdb.h \
+	hvagent/openflow_bundle.c \
+	hvagent/openflow_bundle.h \
 	hvagent/openflow_flows.c \
 	hvagent/openflow_flows.h \
 	hvagent/openflow_packets.c \

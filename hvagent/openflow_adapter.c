@@ -11,13 +11,13 @@
 
 #include "byte-order.h"
 #include "dirs.h"
+#include "hvagent/openflow_bundle.h"
 #include "hvagent/openflow_fdb.h"
 #include "hvagent/openflow_flows.h"
 #include "hvagent/openflow_packets.h"
 #include "hvagent/openflow_ports.h"
 #include "hvagent/openflow_zones.h"
 #include "flow.h"
-#include "openvswitch/ofp-bundle.h"
 #include "openvswitch/ofp-connection.h"
 #include "openvswitch/ofp-errors.h"
 #include "openvswitch/ofp-monitor.h"
@@ -48,13 +48,6 @@ enum state {
     COMMITTING,                 /* A bundle is under way. */
 };
 
-/* A message of the bundle that is under way. */
-struct change {
-    struct of_flow *flow;       /* Owned. */
-    bool add;
-    enum ofperr error;
-};
-
 struct openflow_adapter {
     char *bridge;
     struct rconn *rconn;
@@ -80,12 +73,7 @@ struct openflow_adapter {
     size_t n_texts;
     struct hmap desired, installed;
 
-    struct change *changes;     /* COMMITTING. */
-    size_t n_changes;
-    uint32_t first_xid;         /* Of changes[0]; they are consecutive. */
-    ovs_be32 open_xid, commit_xid;
-    enum ofperr bundle_error;
-    uint32_t bundle_id;
+    struct of_bundle bundle;    /* COMMITTING. */
 };
 
 struct openflow_adapter *
@@ -105,22 +93,11 @@ openflow_adapter_open(const char *bridge)
     return a;
 }
 
-static void
-forget_changes(struct openflow_adapter *a)
-{
-    for (size_t i = 0; i < a->n_changes; i++) {
-        of_flow_free(a->changes[i].flow);
-    }
-    free(a->changes);
-    a->changes = NULL;
-    a->n_changes = 0;
-}
-
 void
 openflow_adapter_close(struct openflow_adapter *a)
 {
     if (a) {
-        forget_changes(a);
+        of_bundle_clear(&a->bundle);
         for (size_t i = 0; i < a->n_texts; i++) {
             of_flow_free(a->texts[i]);
         }
@@ -305,142 +282,20 @@ on_connected(struct openflow_adapter *a)
     begin_dump(a);
 }
 
-/* Of a port that the bridge's NORMAL action has nothing to do with. */
-static bool
-is_classification(const struct of_flow *flow)
-{
-    return flow->priority && of_flow_in_port(flow) != OFPP_NONE;
-}
-
-/* ---- Changes ---- */
-
-static void
-add_change(struct openflow_adapter *a, size_t *allocated,
-           const struct of_flow *flow, bool add)
-{
-    if (a->n_changes == *allocated) {
-        a->changes = x2nrealloc(a->changes, allocated, sizeof *a->changes);
-    }
-    struct of_flow *copy = of_flow_clone(flow);
-    copy->text = flow->text ? xstrdup(flow->text) : NULL;
-    a->changes[a->n_changes++] = (struct change) { .flow = copy, .add = add };
-}
-
-static void
-compare(struct openflow_adapter *a)
-{
-    size_t allocated = 0;
-    struct of_flow *flow;
-
-    if (!a->keep) {
-        HMAP_FOR_EACH (flow, node, &a->installed) {
-            if (!of_flows_find(&a->desired, flow)) {
-                add_change(a, &allocated, flow, false);
-            }
-        }
-    }
-    HMAP_FOR_EACH (flow, node, &a->desired) {
-        struct of_flow *there = of_flows_find(&a->installed, flow);
-        if (!flow->refused
-            && (!there || (!a->keep && !of_flow_equal(flow, there)))) {
-            add_change(a, &allocated, flow, true);
-        }
-    }
-}
-
-static ovs_be32
-send_bundle_control(struct openflow_adapter *a, uint16_t type)
-{
-    struct ofputil_bundle_ctrl_msg m = {
-        .bundle_id = a->bundle_id,
-        .type = type,
-        .flags = OFPBF_ATOMIC | OFPBF_ORDERED,
-    };
-    return send_message(
-        a, ofputil_encode_bundle_ctrl_request(NVO3_OFP_VERSION, &m));
-}
-
-static void
-send_changes(struct openflow_adapter *a)
-{
-    a->bundle_id++;
-    a->bundle_error = 0;
-    a->open_xid = send_bundle_control(a, OFPBCT_OPEN_REQUEST);
-    /* Far from those that the other messages get meanwhile. */
-    a->first_xid = ntohl(a->open_xid) + 0x10000;
-    for (size_t i = 0; i < a->n_changes; i++) {
-        const struct change *change = &a->changes[i];
-        struct ofpbuf *inner = of_flow_encode(
-            change->flow, change->add ? OFPFC_ADD : OFPFC_DELETE_STRICT,
-            htonl(a->first_xid + i));
-        struct ofputil_bundle_add_msg m = {
-            .bundle_id = a->bundle_id,
-            .flags = OFPBF_ATOMIC | OFPBF_ORDERED,
-            .msg = inner->data,
-        };
-        send_message(a, ofputil_encode_bundle_add(NVO3_OFP_VERSION, &m));
-        ofpbuf_delete(inner);
-    }
-    a->commit_xid = send_bundle_control(a, OFPBCT_COMMIT_REQUEST);
-    a->state = COMMITTING;
-}
-
-/* A flow that the switch refuses is not sent again on this connection. */
-static bool
-report_refused(struct openflow_adapter *a)
-{
-    bool any = false;
-
-    for (size_t i = 0; i < a->n_changes; i++) {
-        const struct change *change = &a->changes[i];
-        if (!change->error) {
-            continue;
-        }
-        char *text = of_flow_format(change->flow);
-        VLOG_ERR_RL(&rl, "%s refuses to %s flow \"%s\": %s", a->bridge,
-                    change->add ? "add" : "remove", text,
-                    ofperr_to_string(change->error));
-        free(text);
-        struct of_flow *flow = of_flows_find(&a->desired, change->flow);
-        if (flow && change->add && of_flow_equal(flow, change->flow)) {
-            flow->refused = true;
-        }
-        any = true;
-    }
-    return any;
-}
-
 static void
 on_committed(struct openflow_adapter *a, enum ofperr error)
 {
-    bool refused = report_refused(a);
+    enum of_bundle_result result = of_bundle_end(
+        &a->bundle, a->bridge, error, &a->desired, &a->installed,
+        &a->classified);
 
-    if (!error) {
-        for (size_t i = 0; i < a->n_changes; i++) {
-            struct change *change = &a->changes[i];
-            if (!change->error) {
-                of_flows_remove(&a->installed, change->flow);
-                if (change->add) {
-                    if (is_classification(change->flow)) {
-                        a->classified = true;
-                    }
-                    of_flows_insert(&a->installed, change->flow);
-                    change->flow = NULL;
-                }
-            }
-        }
-    } else if (!refused) {
-        VLOG_ERR_RL(&rl, "%s refuses %"PRIuSIZE" changes of flows: %s",
-                    a->bridge, a->n_changes,
-                    ofperr_to_string(a->bundle_error ? a->bundle_error
-                                     : error));
+    if (result != OF_BUNDLE_DONE) {
+        a->dirty = true;
+    }
+    if (result == OF_BUNDLE_FAILED) {
         a->retry_at = time_msec() + RETRY_INTERVAL_MS;
         a->stale = true;
     }
-    if (refused || error) {
-        a->dirty = true;
-    }
-    forget_changes(a);
     a->state = IDLE;
     a->check_at = time_msec() + CHECK_INTERVAL_MS;
 }
@@ -463,7 +318,7 @@ on_flows(struct openflow_adapter *a, const struct ofp_header *oh)
     while (!(error = ofputil_decode_flow_stats_reply(&fs, &b, false,
                                                      &ofpacts))) {
         struct of_flow *flow = of_flow_from_stats(&fs);
-        if (is_classification(flow)) {
+        if (of_flow_is_of_network(flow)) {
             openflow_ports_had(a->ports, ofp_to_u16(of_flow_in_port(flow)));
         }
         of_flows_remove(&a->installed, flow);
@@ -517,15 +372,10 @@ static void
 on_error(struct openflow_adapter *a, const struct ofp_header *oh)
 {
     enum ofperr error = ofperr_decode_msg(oh, NULL);
-    uint32_t i = ntohl(oh->xid) - a->first_xid;
 
-    if (a->state == COMMITTING && i < a->n_changes) {
-        a->changes[i].error = error;
-    } else if (a->state == COMMITTING && oh->xid == a->commit_xid) {
+    if (a->state == COMMITTING && oh->xid == a->bundle.commit_xid) {
         on_committed(a, error);
-    } else if (a->state == COMMITTING && oh->xid == a->open_xid) {
-        a->bundle_error = error;
-    } else {
+    } else if (a->state != COMMITTING || !of_bundle_error(&a->bundle, oh)) {
         of_packets_error(&a->packets, oh);
         of_zones_reply(&a->zones, oh);
         VLOG_WARN_RL(&rl, "%s: %s", a->bridge, ofperr_to_string(error));
@@ -559,7 +409,7 @@ on_message(struct openflow_adapter *a, const struct ofp_header *oh)
         on_count(a, oh);
         break;
     case OFPTYPE_BUNDLE_CONTROL:
-        if (a->state == COMMITTING && oh->xid == a->commit_xid) {
+        if (a->state == COMMITTING && oh->xid == a->bundle.commit_xid) {
             on_committed(a, 0);
         }
         break;
@@ -587,9 +437,10 @@ act(struct openflow_adapter *a)
         begin_dump(a);
     } else if (a->dirty && a->given) {
         a->dirty = false;
-        compare(a);
-        if (a->n_changes) {
-            send_changes(a);
+        of_bundle_compare(&a->bundle, &a->desired, &a->installed, a->keep);
+        if (a->bundle.n) {
+            of_bundle_send(&a->bundle, a->rconn);
+            a->state = COMMITTING;
         }
     } else if (of_zones_due(&a->zones)) {
         of_zones_send(&a->zones, a->rconn);
@@ -608,7 +459,7 @@ openflow_adapter_run(struct openflow_adapter *a)
     rconn_run(a->rconn);
     if (!rconn_is_connected(a->rconn)) {
         a->state = DISCONNECTED;
-        forget_changes(a);
+        of_bundle_clear(&a->bundle);
         if (rconn_failure_duration(a->rconn) > 10) {
             VLOG_WARN_RL(&slow_rl, "%s: no OpenFlow 1.4 connection (%s), so "
                          "virtual networks do not follow: is there the bridge? "
@@ -620,7 +471,7 @@ openflow_adapter_run(struct openflow_adapter *a)
     } else if (a->state == DISCONNECTED
                || a->seqno != rconn_get_connection_seqno(a->rconn)) {
         a->seqno = rconn_get_connection_seqno(a->rconn);
-        forget_changes(a);
+        of_bundle_clear(&a->bundle);
         on_connected(a);
     }
     for (int i = 0; i < MESSAGES_PER_RUN; i++) {

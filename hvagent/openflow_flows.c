@@ -148,6 +148,12 @@ of_flow_in_port(const struct of_flow *flow)
             ? match.flow.in_port.ofp_port : OFPP_NONE);
 }
 
+bool
+of_flow_is_of_network(const struct of_flow *flow)
+{
+    return flow->priority && of_flow_in_port(flow) != OFPP_NONE;
+}
+
 struct ofpbuf *
 of_flow_encode(const struct of_flow *flow, int command, ovs_be32 xid)
 {

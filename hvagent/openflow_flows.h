@@ -46,6 +46,9 @@ void of_flow_free(struct of_flow *);
 bool of_flow_equal(const struct of_flow *a, struct of_flow *b);
 /* The port that it is for (in_port of table 0), OFPP_NONE if none. */
 ofp_port_t of_flow_in_port(const struct of_flow *);
+/* It takes the packets of a port, with which the bridge's NORMAL action has nothing to
+ * do then. */
+bool of_flow_is_of_network(const struct of_flow *);
 /* 'command' is OFPFC_ADD or OFPFC_DELETE_STRICT. */
 struct ofpbuf *of_flow_encode(const struct of_flow *, int command,
                               ovs_be32 xid);
