@@ -27,6 +27,7 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/groups.h \
 	hvagent/groups_exchange.cc \
 	hvagent/groups_rules.h \
+	hvagent/groups_switch.cc \
 	hvagent/keying.cc \
 	hvagent/keying.h \
 	hvagent/keying_exchange.cc \
@@ -45,6 +46,7 @@ hvagent_libhvagent_a_SOURCES = \
 	hvagent/peer.cc \
 	hvagent/peer.h \
 	hvagent/peer_keys.cc \
+	hvagent/peer_trust.cc \
 	hvagent/peer_view.cc \
 	hvagent/peers.cc \
 	hvagent/peers.h \

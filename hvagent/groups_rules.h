@@ -2,7 +2,7 @@
 //
 // Times and bounds of groups.
 //
-// Place: internal to groups.cc and groups_exchange.cc.
+// Place: internal to groups.cc, groups_switch.cc and groups_exchange.cc.
 #ifndef HVAGENT_GROUPS_RULES_H
 #define HVAGENT_GROUPS_RULES_H
 

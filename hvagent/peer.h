@@ -217,7 +217,8 @@ private:
     std::optional<TimePoint> renew_at_, give_up_at_;
     std::optional<Authenticated> last_;
     std::string first_name_;        // without remote_name and remote_cert: who it was first
-    // SAs go then unless the peer comes back.
+    // SAs go then unless the peer comes back, with a new certificate.
+    static constexpr std::chrono::seconds kExpiredGrace{30};
     std::optional<TimePoint> remove_at_;
     std::string remove_reason_;
     std::map<uint64_t, PendingAudit> pending_;
