@@ -108,10 +108,10 @@ noinst_LIBRARIES += hvagent/libhvagentovs.a
 hvagent_libhvagentovs_a_SOURCES = \
 	hvagent/openflow_adapter.c \
 	hvagent/openflow_adapter.h \
-	hvagent/openflow_fdb.c \
-	hvagent/openflow_fdb.h \
 	hvagent/openflow_bundle.c \
 	hvagent/openflow_bundle.h \
+	hvagent/openflow_fdb.c \
+	hvagent/openflow_fdb.h \
 	hvagent/openflow_flows.c \
 	hvagent/openflow_flows.h \
 	hvagent/openflow_packets.c \
@@ -170,15 +170,24 @@ tests_unit_hvagent_tests_SOURCES = \
 	tests/support/fake_switch.h \
 	tests/support/test_pki.cc \
 	tests/support/test_pki.h \
+	tests/unit/hvagent/agent_credentials_test.cc \
+	tests/unit/hvagent/agent_fixture.h \
+	tests/unit/hvagent/agent_strangers_test.cc \
 	tests/unit/hvagent/agent_test.cc \
 	tests/unit/hvagent/check_test.cc \
 	tests/unit/hvagent/config_test.cc \
 	tests/unit/hvagent/directory_test.cc \
 	tests/unit/hvagent/domain_xml_test.cc \
+	tests/unit/hvagent/groups_fixture.h \
+	tests/unit/hvagent/groups_switch_test.cc \
 	tests/unit/hvagent/groups_test.cc \
 	tests/unit/hvagent/hooks_test.cc \
+	tests/unit/hvagent/keying_failures_test.cc \
+	tests/unit/hvagent/keying_fixture.h \
 	tests/unit/hvagent/keying_test.cc \
 	tests/unit/hvagent/multicast_member_test.cc \
+	tests/unit/hvagent/nva_client_fixture.h \
+	tests/unit/hvagent/nva_client_messages_test.cc \
 	tests/unit/hvagent/nva_client_test.cc \
 	tests/unit/hvagent/overlay_test.cc \
 	tests/unit/hvagent/policy_counters_test.cc \
