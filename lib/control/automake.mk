@@ -113,6 +113,8 @@ tests_support_nve_tool_SOURCES = \
 	tests/support/nve_client.cc \
 	tests/support/nve_client.h \
 	tests/support/nve_tool.cc \
+	tests/support/nve_tool.h \
+	tests/support/nve_tool_wrong.cc \
 	tests/support/test_pki.cc \
 	tests/support/test_pki.h
 tests_support_nve_tool_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/support \
