@@ -33,6 +33,7 @@ EXTRA_DIST += \
 	tests/support/nve_tool.py \
 	tests/support/pages.py \
 	tests/support/packaged.py \
+	tests/support/policy_world.py \
 	tests/support/scripted_hypervisor.py \
 	tests/support/sa_socket.py \
 	tests/support/wire.py \
@@ -58,6 +59,7 @@ EXTRA_DIST += \
 	tests/system/test_pipeline.py \
 	tests/system/test_policy.py \
 	tests/system/test_policy_file.py \
+	tests/system/test_policy_spoofs.py \
 	tests/system/test_policy_zones.py \
 	tests/system/test_rekey.py \
 	tests/system/test_sandbox.py \

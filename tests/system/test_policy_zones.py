@@ -10,7 +10,7 @@ import pytest
 
 import wire
 from lab import wait_until
-from test_policy import Service, add_ipv6, load_policy
+from policy_world import Service, add_ipv6, load_policy
 
 A_AND_B = "gateway vn5001 10.50.0.254/24\ngateway vn5002 10.50.1.254/24\n100 allow from vn5001 to vn5002\n"
 OTHER = "gateway vn70537 10.99.0.254/24\n"
