@@ -35,7 +35,7 @@ static const char *db;
 static unsigned int timeout;
 static bool oneline;
 static bool dry_run;
-static bool leader_only = true;
+static int leader_only = -1;    /* -1: not said. */
 static struct table_style table_style = TABLE_STYLE_DEFAULT;
 
 /* For leave() only. */
@@ -81,7 +81,8 @@ usage(void)
            "Options:\n"
            "  --db=DATABASE               connect to DATABASE\n"
            "                              (default: unix:%s/nvo3_db.sock)\n"
-           "  --no-leader-only            accept any member of a cluster\n"
+           "  --[no-]leader-only          accept only the leader of a cluster, or any member\n"
+           "                              (default: the leader, but this machine's server)\n"
            "  -t, --timeout=SECS          wait at most SECS seconds\n"
            "  --dry-run                   do not commit changes\n"
            "  --oneline                   print exactly one line per command\n",
@@ -210,6 +211,11 @@ parse_options(int argc, char *argv[], struct shash *local_options)
         free(CONST_CAST(char *, options[i].name));
     }
     free(options);
+    if (leader_only < 0) {
+        /* This machine's server may lead or follow: it passes on what is
+         * written. */
+        leader_only = db != NULL;
+    }
     if (!db) {
         db = xasprintf("unix:%s/nvo3_db.sock", ovs_rundir());
     }

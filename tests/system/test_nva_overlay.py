@@ -10,7 +10,7 @@ import time
 import pytest
 
 import wire
-from lab import Capture, net, wait_until
+from lab import Capture, net, run, wait_until
 
 pytestmark = pytest.mark.alone
 
@@ -231,6 +231,19 @@ def test_store_server_cut_off(lab):
     finally:
         net.ip(lab.underlay_ns, f"link set {node.name} up")
     settle(lab)
+
+
+def test_nvactl_of_each_server(lab):
+    """The operator need not know which server leads: each takes changes, and passes them on."""
+    settle(lab)
+    nodes = list(lab.nvas.values())
+    assert sum(node.leads() for node in nodes) == 1 and len(nodes) == 3
+    for number, node in enumerate(nodes):
+        def here(*argv, node=node):
+            return run(net.inside(node.ns) + [lab.programs.nvactl, "--timeout=20", *argv], env=node.env).stdout
+        here("vn-add", f"green{number}", str(6000 + number))
+        wait_until(lambda: f"green{number}" in here("vn-list"), f"{node.name} has what was written there")
+        here("vn-del", f"green{number}")
 
 
 def test_store_without_a_majority(lab):
