@@ -13,6 +13,7 @@ EXTRA_DIST += \
 	tests/packages/test_nva_cluster.py \
 	tests/packages/test_other_ways.py \
 	tests/packages/test_two_hosts.py \
+	tests/packages/test_zz_coverage.py \
 	tests/rpm \
 	tests/run-packages \
 	tests/bench/README.md \
