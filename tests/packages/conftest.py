@@ -4,6 +4,7 @@
 $NVO3_DEBS: directory with the packages. $NVO3_IMAGE: directory where the image is kept for the next time; without it each run makes one.
 """
 
+import contextlib
 import itertools
 import os
 import pathlib
@@ -26,12 +27,13 @@ def image():
     debs, kept = os.environ.get("NVO3_DEBS"), os.environ.get("NVO3_IMAGE")
     assert debs, "NVO3_DEBS names no directory with packages: use tests/run-packages"
     directory = pathlib.Path(kept or tempfile.mkdtemp(prefix="nvo3-image-"))
-    directory.mkdir(parents=True, exist_ok=True)
-    made = Image(directory, debs)
-    made.make(DEBIAN)
-    yield made
-    if not kept:
-        shutil.rmtree(directory, ignore_errors=True)
+    try:
+        made = Image(directory, debs)
+        made.make(DEBIAN)
+        yield made
+    finally:
+        if not kept:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -48,13 +50,17 @@ class Reader:
         self._names = names
         self._followed = followed
 
-    def follow(self, page, sections=None, only=None, until=None, names=None, replace=()):
-        """The page's commands in their order, up to the first with `until` in it; of `only` these prompts. What a page says comes of a command must come, soon.
+    def follow(self, page, sections=None, only=None, since="", until=None, names=None, replace=()):
+        """The page's commands in their order, from the first with `since` in it up to the next with `until`; of `only` these prompts.
+        What a page says comes of a command must come, soon.
 
         `names`: machines of prompts for once; `replace`: pairs of words that are others here. Returns [(machine, command, output)].
         """
-        done = []
+        done, begun = [], False
         for prompt, command, output in console(page, sections):
+            begun |= since in command
+            if not begun:
+                continue
             if until and until in command:
                 break
             if only and prompt not in only:
@@ -70,7 +76,7 @@ class Reader:
     def _do(self, page, machine, command, output):
         if output or command == "nvo3-doctor -q":
             # Keys, a session or a leader may take a moment.
-            wait_until(lambda: told(machine, command) == output,
+            wait_until(lambda: told(machine, command) == (0, output),
                        lambda: f"'{command}' of {page} on {machine.name} prints {output}, not {told(machine, command)}", timeout=60)
             return "\n".join(output)
         if " ping " in command:
@@ -89,22 +95,19 @@ def _answered(machine, command):
 
 
 def told(machine, command):
-    """Lines that a command prints; of the doctor what fails (its warnings are of the machine, or chosen)."""
-    lines = machine.run(command, check=False).stdout.splitlines()
-    return [line for line in lines if not line.startswith("warn: ")]
+    """(exit status, lines) of a command; of the doctor those that fail, for its warnings are of the machine, or chosen."""
+    done = machine.run(command, check=False)
+    return done.returncode, [line for line in done.stdout.splitlines() if not line.startswith("warn: ")]
 
 
 @pytest.fixture(scope="module")
 def readers(image, followed, request):
     """readers(addresses, names) boots machines with what a Debian has that is no part of a page."""
-    live = []
-
-    def make(addresses, names):
-        directory = pathlib.Path(tempfile.mkdtemp(prefix="nvo3-machines-"))
-        machines = Machines(image, f"t{os.getpid()}-{next(_numbers)}-", directory, addresses)
-        live.append(machines)
-        machines.up()
-        return Reader(machines, names, followed)
-    yield make
-    for machines in live:
-        machines.close()
+    with contextlib.ExitStack() as live:
+        def make(addresses, names):
+            directory = pathlib.Path(tempfile.mkdtemp(prefix="nvo3-machines-"))
+            machines = Machines(image, f"t{os.getpid()}-{next(_numbers)}-", directory, addresses)
+            live.callback(machines.close)
+            machines.up()
+            return Reader(machines, names, followed)
+        yield make

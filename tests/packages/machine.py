@@ -4,6 +4,7 @@
 All begin from one image, made once by debootstrap; what each writes is its own. Packages come from the image's cache: machines reach nothing but each other.
 """
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -30,11 +31,15 @@ class Image:
 
     def make(self, fetch):
         """`fetch`: packages of Debian that a machine may install later, with what they need."""
-        if not (self.root / "etc/debian_version").exists():
+        if not self.root.exists() or not any(self.root.iterdir()):
             mirror = next(line for line in run(["apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages"]).stdout.splitlines()
                           if "security" not in line)
+            # Whole or not at all: a kept image is used again.
+            whole, self.root = self.root, self.root.with_name(self.root.name + ".new")
+            shutil.rmtree(self.root, ignore_errors=True)
             run(["debootstrap", "--variant=minbase", f"--include={','.join(BASE.split())}", "bookworm", self.root, mirror], timeout=900)
             self._reach_debian()
+            self.root = self.root.replace(whole)
         for old in (self.root / "root").glob("*.deb"):
             old.unlink()
         for deb in self._debs:
@@ -98,7 +103,7 @@ class Machine:
         self._nspawn = subprocess.Popen(
             ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", f"--directory={self.root}", f"--machine={self.name}", "--resolv-conf=off",
              f"--network-namespace-path=/run/netns/{self.ns}", "--capability=all", "--console=pipe", "--boot"],
-            stdin=subprocess.DEVNULL, stdout=(self._directory / "console").open("w"), stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL, stdout=(self._directory / "console").open("a"), stderr=subprocess.STDOUT,
             env={**os.environ, "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"})
         self._wait_up()
 
@@ -142,11 +147,27 @@ class Machine:
             self._nspawn.wait()
         self._nspawn = None
 
+    def kill_and_wait(self, unit):
+        """Ends a service's process the hard way, and waits until systemd has another one."""
+        ask = f"systemctl show -p MainPID --value {unit}"
+        old = self.run(ask).stdout
+        self.run(f"kill -9 {old}")
+        wait_until(lambda: self.run(ask).stdout not in (old, "0\n"), f"systemd has started {unit} again")
+
+    def newer(self):
+        """The packages in /root with a higher version, as the next release would have."""
+        self.run("""for deb in *.deb; do
+            dpkg-deb -R $deb new
+            sed -i 's/^\\(Version: .*\\)$/\\1+next/; s/(= \\([0-9.]*\\))/(= \\1+next)/g' new/DEBIAN/control
+            dpkg-deb --root-owner-group -b new $deb >/dev/null
+            rm -rf new
+        done""")
+
     def remove(self):
         self.power_off()
         net.delete_namespace(self.ns)
         if os.path.ismount(self.root):
-            run(["umount", self.root])
+            run(["umount", "--lazy", self.root])
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
@@ -182,7 +203,8 @@ class Machines:
         return Capture(self._underlay, BRIDGE, self.directory / "underlay.pcap")
 
     def close(self):
-        for machine in self:
-            machine.remove()
-        net.delete_namespace(self._underlay)
-        shutil.rmtree(self.directory)
+        with contextlib.ExitStack() as all_of_them:      # each, whatever becomes of the others
+            all_of_them.callback(shutil.rmtree, self.directory, ignore_errors=True)
+            all_of_them.callback(net.delete_namespace, self._underlay)
+            for machine in self:
+                all_of_them.callback(machine.remove)

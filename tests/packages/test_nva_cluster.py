@@ -56,8 +56,7 @@ def test_services_are_nobody_much(cluster, daemon):
     uid = nva1.run("id -u _nvo3").stdout.strip()
     assert re.search(rf"^Uid:\s+{uid}\s+{uid}\s", status, re.MULTILINE), status
     assert re.search(r"^CapBnd:\s+0+$", status, re.MULTILINE) and re.search(r"^NoNewPrivs:\s+1$", status, re.MULTILINE), status
-    nva1.run(f"kill -9 {pid}")
-    wait_until(lambda: nva1.run(f"systemctl is-active {daemon}", check=False).stdout == "active\n", f"systemd has started {daemon} again")
+    nva1.kill_and_wait(daemon)
 
 
 def test_a_machine_is_off(cluster):
@@ -83,7 +82,7 @@ def test_a_disk_is_lost(cluster):
     for name in NVAS:
         wait_until(lambda name=name: len(members(cluster.machines[name])) == 3, f"{name} knows three servers", timeout=60)
     first = wait_until(lambda: leader(cluster), "there is a leader")
-    cluster.follow(OPERATIONS + "nva-cluster.md", ["A machine is lost"], only=["nva1"], names={"nva1": [first]})
+    cluster.follow(OPERATIONS + "nva-cluster.md", ["A machine is lost"], since="ovsdb-client backup", names={"nva1": [first]})
     assert "blue" in cluster.machines[first].run("cat nvo3.backup").stdout
 
 
@@ -97,15 +96,29 @@ def test_groups_and_policy(cluster):
 
 
 def test_rotation_and_revocation(cluster):
-    page = OPERATIONS + "rotation.md"
-    cluster.follow(page, ["The group key"])
+    page, nva1 = OPERATIONS + "rotation.md", cluster.machines["nva1"]
+    before = nva1.run("cat /etc/nvo3/nva.crt /etc/nvo3/group.key").stdout
+    cluster.follow(page, ["An NVA's certificate", "The group key"])
+    assert nva1.run("cat /etc/nvo3/nva.crt").stdout not in before and nva1.run("cat /etc/nvo3/group.key").stdout not in before
+    assert reaches(cluster)
     cluster.follow(page, ["The revocation list"], only=["nva1"])
     wait_until(lambda: not reaches(cluster), "the revoked host is out", timeout=60)
-    cluster.machines["nva1"].run("nvo3-nvactl nve-restore hv2")
+    nva1.run("nvo3-nvactl nve-restore hv2")
     wait_until(lambda: reaches(cluster), "hv2 is in again", timeout=60)
 
 
-def test_upgrade_of_an_nva(cluster):
+def test_upgrade_of_nvas(cluster):
+    page = OPERATIONS + "upgrade.md"
     first = wait_until(lambda: leader(cluster), "there is a leader")
-    cluster.follow(OPERATIONS + "upgrade.md", ["An NVA"], names={"nva1": [first]})
+    for name in NVAS:
+        cluster.machines[name].newer()
+    old = cluster.machines[first].run("systemctl show -p MainPID --value nvo3-nva nvo3-store").stdout.split()
+    cluster.follow(page, ["An NVA"], until="systemctl stop", names={"nva1": [first]})
+    new = cluster.machines[first].run("systemctl show -p MainPID --value nvo3-nva nvo3-store").stdout.split()
+    assert "+next" in cluster.machines[first].run("dpkg-query -W nvo3-nva").stdout and not set(old) & set(new)
+    assert reaches(cluster)
+    cluster.follow(page, ["An NVA"], since="systemctl stop", names={"nva1": [wait_until(lambda: leader(cluster), "there is a leader")]})
+    for name in NVAS:
+        wait_until(lambda name=name: len(members(cluster.machines[name])) == 3, f"{name} knows three servers")
+        wait_until(lambda name=name: cluster.machines[name].run("nvo3-doctor -q", check=False).returncode == 0, f"the doctor finds nothing that fails on {name}")
     assert reaches(cluster)

@@ -330,7 +330,7 @@ def nva_files():
         pki.give("nva1", directory / "keys", "--role", "nva")
         (directory / "keys/group.key").touch(mode=0o600)
         (directory / "keys/group.key").write_bytes(bytes(range(32)))
-        (directory / "default").write_text('NVA_OPTS="--nva-private-key=KEYS/nva1.key --nva-certificate=KEYS/nva1.crt --nva-ca-cert=KEYS/ca.crt --group-key=KEYS/group.key"\n'
+        (directory / "default").write_text('NVA_OPTS="--nva-private-key=KEYS/nva1.key \\\n--nva-certificate=KEYS/nva1.crt --nva-ca-cert=KEYS/ca.crt --group-key=KEYS/group.key"\n'
                                            .replace("KEYS", str(directory / "keys")))
         yield directory
 
@@ -349,3 +349,12 @@ def test_keys_that_the_user_of_the_nva_cannot_read(nva_files, tmp_path, script, 
     else:
         assert not unread, lines
         found(lines, "ok", "NVA certificate")
+
+
+def test_options_of_the_nva_that_are_not_quoted_well(tmp_path):
+    programs = Programs.find()
+    env = {**os.environ, "PATH": f"{programs.path}:{os.environ['PATH']}", "OVS_RUNDIR": "/run/openvswitch"}
+    prefix = packaged(tmp_path, "echo 'NVA_OPTS=\"--group-key=/x' >/etc/default/nvo3-nva")
+    done = run([*prefix, TOP / "utilities/nvo3-doctor"], env=env, check=False)
+    assert not done.stderr
+    found(done.stdout.splitlines(), "fail", "NVA", "cannot be read: No closing quotation - quote NVA_OPTS in /etc/default/nvo3-nva")
