@@ -17,6 +17,9 @@ utilities_libvirt_hook_nvo3_libvirt_hook_LDADD = lib/libnvo3base.a
 dist_man_MANS += doc/man/nvo3-libvirt-hook.8
 dist_check_SCRIPTS += tests/unit/utilities/libvirt_hook_test
 TESTS += tests/unit/utilities/libvirt_hook_test
+# By a variable, for automake would take it for the whole rule.
+nvo3_hook_test_log = tests/unit/utilities/libvirt_hook_test.log
+$(nvo3_hook_test_log): utilities/libvirt-hook/nvo3-libvirt-hook
 
 EXTRA_DIST += \
 	utilities/nvo3-doctor \
