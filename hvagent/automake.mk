@@ -141,6 +141,7 @@ nvo3_hvagent_libs = \
 	hvagent/libhvagent.a \
 	lib/libnvo3daemon.a \
 	lib/libnvo3control.a \
+	lib/libnvo3asio.a \
 	lib/libnvo3esp.a \
 	lib/libnvo3policy.a \
 	lib/libnvo3base.a

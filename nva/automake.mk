@@ -77,6 +77,7 @@ nvo3_nva_libs = \
 	nva/libnva.a \
 	lib/libnvo3daemon.a \
 	lib/libnvo3control.a \
+	lib/libnvo3asio.a \
 	lib/libnvo3policy.a \
 	lib/libnvo3esp.a \
 	lib/libnvo3base.a

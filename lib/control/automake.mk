@@ -60,7 +60,7 @@ lib/control/control.pb.h: lib/control/control.pb.cc
 # whoever includes control/authorization.h or session.h needs this line as well.
 $(lib_libnvo3control_a_OBJECTS): lib/control/control.pb.h
 
-nvo3_control_libs = lib/libnvo3control.a lib/libnvo3base.a \
+nvo3_control_libs = lib/libnvo3control.a lib/libnvo3asio.a lib/libnvo3base.a \
 	$(PROTOBUF_LIBS) $(OPENSSL_LIBS) -lpthread
 
 check_PROGRAMS += tests/unit/control_tests

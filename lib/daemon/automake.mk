@@ -24,7 +24,7 @@ check_PROGRAMS += tests/unit/daemon_tests
 TESTS += tests/unit/daemon_tests
 tests_unit_daemon_tests_SOURCES = tests/unit/daemon/io_thread_test.cc tests/unit/daemon/options_test.cc
 tests_unit_daemon_tests_CPPFLAGS = $(AM_CPPFLAGS) $(GTEST_CFLAGS)
-tests_unit_daemon_tests_LDADD = lib/libnvo3daemon.a lib/libnvo3base.a $(BOOST_LIBS) $(GTEST_LIBS) -lgtest_main -lpthread
+tests_unit_daemon_tests_LDADD = lib/libnvo3daemon.a lib/libnvo3asio.a lib/libnvo3base.a $(BOOST_LIBS) $(GTEST_LIBS) -lgtest_main -lpthread
 
 check_PROGRAMS += tests/unit/daemon/ovs_log_test
 TESTS += tests/unit/daemon/ovs_log_test
