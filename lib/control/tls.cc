@@ -6,6 +6,7 @@
 #include <openssl/err.h>
 
 #include <algorithm>
+#include <boost/asio/ssl/context.hpp>
 #include <cerrno>
 
 #include "control/pem.h"
@@ -101,6 +102,12 @@ context_of(const SSL* ssl)
 
 TlsContext::TlsContext() = default;
 TlsContext::~TlsContext() = default;
+
+SSL_CTX*
+TlsContext::native() const noexcept
+{
+    return asio_->native_handle();
+}
 
 const char*
 to_string(ControlLevel level) noexcept
