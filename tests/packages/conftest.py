@@ -101,7 +101,7 @@ def told(machine, command):
 
 
 @pytest.fixture(scope="module")
-def readers(image, followed, request):
+def readers(image, followed):
     """readers(addresses, names) boots machines with what a Debian has that is no part of a page."""
     with contextlib.ExitStack() as live:
         def make(addresses, names):

@@ -124,9 +124,6 @@ class Machine:
         return run(["nsenter", "-t", self._init(), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "/usr/bin/env", "-i",
                     *[f"{name}={value}" for name, value in ENVIRONMENT.items()], "sh", "-ec", f"cd /root; {command}"], check=check, timeout=timeout)
 
-    def vsctl(self, *argv):
-        return self.run("ovs-vsctl --timeout=15 " + " ".join(f"'{a}'" for a in argv)).stdout.strip()
-
     def reboot(self):
         """Off and on again; what was configured by hand and not for the next boot is gone."""
         self.power_off()

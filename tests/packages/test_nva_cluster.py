@@ -66,13 +66,14 @@ def test_a_machine_is_off(cluster):
     wait_until(lambda: nva2.run("nvo3-nvactl --timeout=5 vn-add green 5002", check=False).returncode == 0, "the other two take a change", timeout=60)
     assert reaches(cluster)
     hv1 = cluster.machines["hv1"]
-    wait_until(lambda: '192.0.2.202' in hv1.run("ovs-appctl -t hvagent nva/show | grep 'in use'", check=False).stdout, lambda: "hv1 has the next NVA: " + hv1.run("ovs-appctl -t hvagent nva/show").stdout, timeout=60)
+    wait_until(lambda: "192.0.2.202:6654): in use" in hv1.run("ovs-appctl -t hvagent nva/show").stdout,
+               lambda: "hv1 has the next NVA: " + hv1.run("ovs-appctl -t hvagent nva/show").stdout, timeout=60)
     cluster.machines["nva1"].boot()
     wait_until(lambda: "green" in cluster.machines["nva1"].run("nvo3-nvactl --timeout=5 vn-list", check=False).stdout, "nva1 is back", timeout=60)
 
 
 def leader(cluster):
-    return next(name for name in NVAS if "Role: leader" in cluster.machines[name].run(STATUS, check=False).stdout)
+    return next((name for name in NVAS if "Role: leader" in cluster.machines[name].run(STATUS, check=False).stdout), None)
 
 
 def test_a_disk_is_lost(cluster):
