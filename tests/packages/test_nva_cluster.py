@@ -63,7 +63,7 @@ def test_a_machine_is_off(cluster):
     """One of three: nothing changes, and the operator can change what there is; it comes back by itself."""
     cluster.machines["nva1"].power_off()
     nva2 = cluster.machines["nva2"]
-    wait_until(lambda: nva2.run("nvo3-nvactl --timeout=5 vn-add green 5002", check=False).returncode == 0, "the other two take a change", timeout=60)
+    wait_until(lambda: nva2.run("nvo3-nvactl --timeout=5 vn-add green 5999", check=False).returncode == 0, "the other two take a change", timeout=60)
     assert reaches(cluster)
     hv1 = cluster.machines["hv1"]
     wait_until(lambda: "192.0.2.202:6654): in use" in hv1.run("ovs-appctl -t hvagent nva/show").stdout,
