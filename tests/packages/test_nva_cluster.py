@@ -124,3 +124,10 @@ def test_upgrade_of_nvas(cluster):
         wait_until(lambda name=name: len(members(cluster.machines[name])) == 3, f"{name} knows three servers")
         wait_until(lambda name=name: cluster.machines[name].run("nvo3-doctor -q", check=False).returncode == 0, f"the doctor finds nothing that fails on {name}")
     assert reaches(cluster)
+
+
+def test_purge(cluster):
+    nva3 = cluster.machines["nva3"]
+    nva3.run("apt purge nvo3-nva")
+    assert not nva3.run("ps -o args= -u _nvo3", check=False).stdout
+    assert not nva3.run("find /etc /usr /var /run -path /var/cache/apt -prune -o -path '/etc/nvo3*' -prune -o '(' -name 'nvo3-nva*' -o -name 'nvo3-store*' -o -name 'nvo3_db*' ')' -print").stdout
