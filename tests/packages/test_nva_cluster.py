@@ -130,4 +130,5 @@ def test_purge(cluster):
     nva3 = cluster.machines["nva3"]
     nva3.run("apt purge nvo3-nva")
     assert not nva3.run("ps -o args= -u _nvo3", check=False).stdout
-    assert not nva3.run("find /etc /usr /var /run -path /var/cache/apt -prune -o -path '/etc/nvo3*' -prune -o '(' -name 'nvo3-nva*' -o -name 'nvo3-store*' -o -name 'nvo3_db*' ')' -print").stdout
+    assert not nva3.run("find /etc /usr /var /run -path /var/cache/apt -prune -o -path '/etc/nvo3*' -prune -o -path /usr/share/doc -prune -o "
+                        "'(' -name 'nvo3-nva*' -o -name 'nvo3-store*' -o -name 'nvo3_db*' ')' -print").stdout
