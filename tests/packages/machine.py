@@ -151,6 +151,10 @@ class Machine:
         self.run(f"kill -9 {old}")
         wait_until(lambda: self.run(ask).stdout not in (old, "0\n"), f"systemd has started {unit} again")
 
+    def reaches(self, address):
+        """Whether its namespace `test` of the quick start gets each answer from another one's."""
+        return "3 received" in self.run(f"ip netns exec test ping -c 3 -i 0.2 -W 5 {address}", check=False, timeout=60).stdout
+
     def newer(self):
         """The packages in /root with a higher version, as the next release would have."""
         self.run("""for deb in *.deb; do
